@@ -1,0 +1,286 @@
+"""Everything that can go wrong, by whose fault it is.
+
+PlexusError                     status, kind, code; the message is safe to show to the client
+├─ ClientFault                  the request is wrong; no other provider would take it
+│  ├─ BadRequest 400            malformed or contradictory
+│  │  └─ ContextTooLong 400
+│  ├─ Unauthenticated 401       missing, unknown or malformed key (one message for all three)
+│  ├─ Forbidden 403
+│  ├─ NotFound 404              no such path or object
+│  ├─ UnknownModel 404
+│  ├─ MethodNotAllowed 405
+│  ├─ SlowRequest 408           head or body did not arrive in time
+│  ├─ TooLarge 413
+│  ├─ UnsupportedMedia 415
+│  └─ QuotaExceeded 429
+├─ UpstreamFault                the provider failed
+│  ├─ Unreachable 502           no connection, or it broke before an answer
+│  ├─ Refused                   the provider answered with an error status or an error event
+│  ├─ TimedOut 504              one phase took too long (PHASES)
+│  ├─ Stalled 504               the stream fell silent
+│  └─ Garbled 502               the answer cannot be read, or ended before it was complete
+├─ NoCandidate 503              every target of the alias was filtered out
+└─ AllAttemptsFailed            every candidate was tried
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, get_args
+
+Kind = Literal[
+    "bad_request",
+    "context_too_long",
+    "auth",
+    "billing",
+    "permission",
+    "not_found",
+    "method_not_allowed",
+    "request_timeout",
+    "too_large",
+    "unsupported_media",
+    "rate_limit",
+    "overloaded",
+    "timeout",
+    "upstream_broken",
+    "content_policy",
+    "internal",
+]
+"""What an error means, independent of any wire format; each format renders it in its own words."""
+
+KINDS: tuple[str, ...] = get_args(Kind)
+
+Phase = Literal["connect", "write", "headers", "first_content", "idle", "total"]
+"""The phases of an attempt that have a time-out of their own."""
+
+
+class PlexusError(Exception):
+    """Root of all expected errors. `message` is written for the client and holds no secret."""
+
+    status: int = 500
+    kind: Kind = "internal"
+    code: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+        if code is not None:
+            self.code = code
+
+
+class ClientFault(PlexusError):
+    """The request is wrong; trying another provider would not help."""
+
+    status = 400
+    kind = "bad_request"
+
+
+class BadRequest(ClientFault):
+    """Malformed or contradictory request."""
+
+    code = "invalid_request"
+
+
+class ContextTooLong(ClientFault):
+    kind = "context_too_long"
+    code = "context_length_exceeded"
+
+
+class Unauthenticated(ClientFault):
+    """One message for missing, unknown and malformed keys, so that nothing can be enumerated."""
+
+    status = 401
+    kind = "auth"
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("Invalid or missing API key.")
+
+
+class Forbidden(ClientFault):
+    status = 403
+    kind = "permission"
+    code = "permission_denied"
+
+
+class NotFound(ClientFault):
+    status = 404
+    kind = "not_found"
+    code = "not_found"
+
+
+class UnknownModel(ClientFault):
+    status = 404
+    kind = "not_found"
+    code = "model_not_found"
+
+    def __init__(self, model: str, *, reason: str = "") -> None:
+        super().__init__(f"Model '{model}' not found{': ' + reason if reason else ''}.")
+        self.param = "model"
+
+
+class MethodNotAllowed(ClientFault):
+    status = 405
+    kind = "method_not_allowed"
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class SlowRequest(ClientFault):
+    status = 408
+    kind = "request_timeout"
+    code = "request_timeout"
+
+
+class TooLarge(ClientFault):
+    status = 413
+    kind = "too_large"
+    code = "request_too_large"
+
+
+class UnsupportedMedia(ClientFault):
+    status = 415
+    kind = "unsupported_media"
+    code = "unsupported_media_type"
+
+
+class QuotaExceeded(ClientFault):
+    status = 429
+    kind = "rate_limit"
+    code = "quota_exceeded"
+
+
+class UpstreamFault(PlexusError):
+    """The provider failed; another candidate may do better."""
+
+    status = 502
+    kind = "upstream_broken"
+
+
+class Unreachable(UpstreamFault):
+    """No connection, or it broke before a status line arrived."""
+
+    code = "upstream_unreachable"
+
+
+class Refused(UpstreamFault):
+    """The provider answered with an error.
+
+    `upstream_status` is its HTTP status, or the one its error event stands for; `body` is the raw
+    error body (bounded, provider secrets already removed), so that a client of the same format
+    gets the provider's own words. `in_stream` marks an error event inside a 200 stream.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int,
+        kind: Kind,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        in_stream: bool = False,
+    ) -> None:
+        super().__init__(message, code=code, retry_after_s=retry_after_s)
+        self.upstream_status = upstream_status
+        self.kind = kind
+        self.status = KIND_STATUS[kind]
+        self.body = body
+        self.headers: Mapping[str, str] = headers or {}
+        self.in_stream = in_stream
+
+
+class TimedOut(UpstreamFault):
+    """A phase of the attempt took longer than its limit."""
+
+    status = 504
+    kind = "timeout"
+
+    CODES: ClassVar[dict[Phase, str]] = {
+        "connect": "upstream_connect_timeout",
+        "write": "upstream_write_timeout",
+        "headers": "upstream_headers_timeout",
+        "first_content": "upstream_first_content_timeout",
+        "idle": "upstream_idle_timeout",
+        "total": "upstream_timeout",
+    }
+
+    def __init__(self, phase: Phase, limit_s: float) -> None:
+        super().__init__(
+            f"The provider exceeded the {phase} time-out of {limit_s:g} s.", code=self.CODES[phase]
+        )
+        self.phase: Phase = phase
+
+
+class Stalled(TimedOut):
+    """The stream fell silent between two chunks."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__("idle", limit_s)
+
+
+class Garbled(UpstreamFault):
+    """The provider's answer cannot be read, or ended before it was complete."""
+
+    code = "upstream_garbled"
+
+
+class NoCandidate(PlexusError):
+    """Every target of the alias was filtered out; `reasons` says why, target by target."""
+
+    status = 503
+    kind = "overloaded"
+    code = "no_candidate"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.reasons: Mapping[str, str] = reasons or {}
+
+
+class AllAttemptsFailed(PlexusError):
+    """Every candidate was tried; carries the kind and status of the last fault."""
+
+    def __init__(self, message: str, *, last: PlexusError) -> None:
+        super().__init__(message, code=last.code, retry_after_s=last.retry_after_s)
+        self.last = last
+        self.status = last.status
+        self.kind = last.kind
+
+
+KIND_STATUS: dict[Kind, int] = {
+    "bad_request": 400,
+    "context_too_long": 400,
+    "auth": 401,
+    "billing": 402,
+    "permission": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "too_large": 413,
+    "unsupported_media": 415,
+    "rate_limit": 429,
+    "overloaded": 503,
+    "timeout": 504,
+    "upstream_broken": 502,
+    "content_policy": 400,
+    "internal": 500,
+}
+"""The status a kind has unless a format says otherwise (Messages: overloaded is 529)."""

@@ -1,0 +1,147 @@
+"""What a wire format is to the rest of the program: one frozen record of pure functions.
+
+Adding a format is one folder beside this file and one line in `registry.py`. Nothing here does I/O;
+streams are state machines that take bytes and give bytes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from plexus_proxy.crypto import Secret
+from plexus_proxy.errors import PlexusError, Refused
+from plexus_proxy.formats.conversation import Conversation, Crossing, Remembered
+from plexus_proxy.formats.events import Event, Usage
+from plexus_proxy.formats.sse import Frame
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """What the corridor needs to know of a request body; everything else stays bytes."""
+
+    model: str
+    stream: bool
+    body: bytes
+    include_usage: bool = False
+    message_count: int = 0
+    tool_count: int = 0
+    parallel_tool_calls: bool | None = None
+    session: str | None = None
+    """What the body says of the client's session (prompt_cache_key, metadata.user_id, user)."""
+
+
+class Observer(Protocol):
+    """Reads, from upstream frames or bodies, what the usage row and the commit point need.
+
+    Runs on every path, translated or not, so that there is one truth about usage. Native words
+    (`finish_reason`) are kept as the upstream spelled them.
+    """
+
+    usage: Usage | None
+    finish_reason: str | None
+    tool_calls: int
+    output_chars: int
+    """Characters of output seen: an estimate of usage when the upstream never states any."""
+    committed: bool
+    """A frame that carries content, opens a block or ends the answer has been seen."""
+    complete: bool
+    """The answer has ended as its format demands."""
+    failure: Refused | None
+    """The upstream sent an error event."""
+
+    def frame(self, frame: Frame) -> None: ...
+
+    def body(self, body: bytes) -> None:
+        """Observe a whole non-streaming answer. Raises Garbled if it is not a JSON object."""
+        ...
+
+
+class Reader(Protocol):
+    """Wire frames of an upstream → canonical events."""
+
+    def feed(self, frame: Frame) -> Sequence[Event]:
+        """Raises Garbled on broken JSON."""
+        ...
+
+    def close(self) -> Sequence[Event]:
+        """At the end of the upstream: what it forgot (BlockEnd, Finish), or Failure if it was cut."""
+        ...
+
+
+class Writer(Protocol):
+    """Canonical events → wire bytes for a client."""
+
+    def feed(self, event: Event) -> bytes: ...
+
+    def close(self) -> bytes:
+        """After the last event: what was held back (usage, terminal event)."""
+        ...
+
+    def fail(self, error: PlexusError) -> bytes:
+        """The in-band error that ends a started stream."""
+        ...
+
+
+class Relay(Protocol):
+    """One upstream answer on its way to the client: bytes in, bytes out. Never raises.
+
+    When `fault` is set, the returned bytes already end with the client format's in-band error and
+    nothing must follow them. Before `committed` the caller may still throw all output away.
+    """
+
+    observer: Observer
+    committed: bool
+    fault: PlexusError | None
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def close(self) -> bytes:
+        """The upstream has ended. Sets `fault` (Garbled) if the answer was not complete."""
+        ...
+
+    def fail(self, error: PlexusError) -> bytes:
+        """End the stream with an error that happened outside (time-out, lost connection)."""
+        ...
+
+    def remembered(self) -> Remembered | None:
+        """After the end: reasoning the gateway should keep for this client, if any."""
+        ...
+
+
+class Format(Struct, frozen=True, kw_only=True):
+    """A wire format. All functions are pure; errors they raise are PlexusErrors."""
+
+    name: str
+    """As in the config: chat, messages."""
+    endpoint: str
+    """Path below a provider's base URL."""
+    done: bytes
+    """What ends a complete client stream, b"" if the last event does."""
+    keepalive: bytes
+    """A frame every client of the format ignores, sent while the upstream is silent."""
+
+    read_call: Callable[[bytes], Call]
+    """Peek at a client's body. Raises BadRequest with the field's name."""
+    splice: Callable[[Call, str, Mapping[str, Any]], bytes]
+    """The client's body with another model name and extra top-level fields; nothing else changes,
+    except that Chat asks for a usage chunk when streaming, and that envelopes of other issuers
+    are taken out (they must never reach a provider)."""
+    read_request: Callable[[bytes], Conversation]
+    write_request: Callable[[Conversation, Crossing], bytes]
+    read_response: Callable[[bytes, Crossing], list[Event]]
+    """A whole provider answer as the events its stream would have been. Raises Garbled, Refused."""
+    write_response: Callable[[Sequence[Event], Crossing], bytes]
+    """The fold of the events into a whole answer for the client."""
+    reader: Callable[[Crossing], Reader]
+    writer: Callable[[Crossing], Writer]
+    observer: Callable[[], Observer]
+    is_usage_only: Callable[[Frame], bool]
+    """A frame that exists only to carry usage (hidden from clients that did not ask for it)."""
+
+    provider_headers: Callable[[Secret | None, Mapping[str, str]], dict[str, str]]
+    """Headers for a provider: credential, version, and those of the client's headers (lower-case
+    names) that the format allows through."""
+    read_error: Callable[[int, Mapping[str, str], bytes], Refused]
+    """A provider's error status and body, in any shape (HTML, empty, list, nested text)."""
+    write_error: Callable[[PlexusError, str], tuple[int, bytes]]
+    """(error, request id) → HTTP status and JSON body in this format's own shape."""

@@ -1,0 +1,54 @@
+"""The only callers of asyncio.create_task: a task keeps a reference and logs how it failed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+_log = logging.getLogger(__name__)
+_running: set[asyncio.Task[Any]] = set()  # the loop keeps only weak references to tasks
+
+
+def spawn(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+    """Run `work` in the background; a failure is logged with its traceback."""
+    task = asyncio.create_task(work, name=name)  # noqa: TID251 - this is the one place
+    _running.add(task)
+    task.add_done_callback(_finished)
+    return task
+
+
+def _finished(task: asyncio.Task[Any]) -> None:
+    _running.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background task %s failed", task.get_name(), exc_info=error)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, Any], *, name: str) -> AsyncIterator[None]:
+    """Run `work` for as long as the context lasts; cancelled and awaited on the way out."""
+    task = spawn(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def every(
+    seconds: float, job: Callable[[], Awaitable[None]], *, name: str
+) -> AsyncIterator[None]:
+    """Call `job` every `seconds` while the context lasts; a failing round is logged."""
+
+    async def rounds() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await job()
+            except Exception:
+                _log.exception("periodic task %s failed", name)
+
+    async with running(rounds(), name=name):
+        yield
