@@ -79,6 +79,9 @@ class UsageRow(Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     dropped_fields: tuple[str, ...] = ()
+    """Fields of the client's request that the provider's format cannot express."""
+    created_at_ms: int | None = None
+    """When the row reached the database; None before."""
 
 
 encode_row = msgspec.json.Encoder().encode
