@@ -1,0 +1,45 @@
+"""What orchestrators and operators ask first: is it alive, is it ready, is the config good."""
+
+import msgspec
+from aiohttp import web
+
+from plexus_proxy.config.store import CONFIG
+from plexus_proxy.db.database import DATABASE, Unavailable
+from plexus_proxy.drain import DRAIN
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def health(request: web.Request) -> web.Response:
+    """GET /health: the base release's plain `OK`."""
+    return web.Response(text="OK")
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: 503 while draining, or before the database answers."""
+    if request.app[DRAIN].draining:
+        return web.Response(status=503, text="draining")
+    try:
+        await request.app[DATABASE].ping()
+    except Unavailable:
+        return web.Response(status=503, text="database unavailable")
+    return web.Response(text="ready")
+
+
+async def config_health(request: web.Request) -> web.Response:
+    """GET /health/config: which version runs, and why the file is not it. Holds no secret."""
+    status = request.app[CONFIG].status()
+    return web.Response(
+        status=200 if status.state == "ok" else 503,
+        body=_encode(status),
+        content_type="application/json",
+    )
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/health", health),
+        web.get("/healthz", health),
+        web.get("/readyz", readyz),
+        web.get("/health/config", config_health),
+    ]

@@ -1,0 +1,160 @@
+"""Candidates → a primed reply: the loop that tries them one by one.
+
+Until an attempt is primed every fault may become a retry at the next candidate; after it the pump
+tells the client in-band. Nothing else in the code asks whether headers have been sent.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, structs
+
+from plexus_proxy.config.model import Provider
+from plexus_proxy.config.timeouts import ResolvedTimeouts
+from plexus_proxy.crypto import Secret
+from plexus_proxy.errors import PlexusError, UpstreamFault
+from plexus_proxy.formats.conversation import Conversation, Crossing, ToolCall
+from plexus_proxy.formats.format import Call, Format
+from plexus_proxy.gateway.exchange import Exchange
+from plexus_proxy.routing.access import DEMO_SCHEME
+from plexus_proxy.routing.aliases import Candidate, Route
+from plexus_proxy.upstream.attempt import Attempt, Primed, Whole, Work, run
+from plexus_proxy.upstream.client import Upstream
+from plexus_proxy.upstream.clock import PhaseClock
+from plexus_proxy.upstream.request import outgoing
+from plexus_proxy.usage.estimate import estimate_tokens
+from plexus_proxy.vault.reasoning import ReasoningVault
+
+MAX_ATTEMPTS = 1
+"""Until faults decide about retries, only the first candidate is tried."""
+
+
+class Reply(Struct, frozen=True):
+    """What dispatch hands to the pump: the winning attempt and its answer."""
+
+    attempt: Attempt
+    answer: Whole | Primed
+    client: Format
+    clock: PhaseClock
+
+
+class Dispatcher:
+    """Tries candidates in order. Its collaborators live as long as the process."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        formats: Mapping[str, Format],
+        vault: ReasoningVault,
+        demo_base_url: Callable[[str], str],
+    ) -> None:
+        self._upstream = upstream
+        self._formats = formats
+        self._vault = vault
+        self._demo_base_url = demo_base_url
+
+    async def dispatch(
+        self,
+        exchange: Exchange,
+        call: Call,
+        route: Route,
+        client_headers: Mapping[str, str],
+        timeouts: Callable[[Provider], ResolvedTimeouts],
+    ) -> Reply:
+        """The first primed answer. Raises PlexusError: the client's fault, or the last attempt's."""
+        client = self._formats[exchange.client_format]
+        last: UpstreamFault | None = None
+        for candidate in route.candidates[:MAX_ATTEMPTS]:
+            attempt = Attempt(candidate, self._formats[candidate.format].observer())
+            exchange.attempts.append(attempt)
+            clock = PhaseClock(timeouts(candidate.provider), asyncio.get_running_loop().time())
+            try:
+                work = self._work(exchange, call, client, candidate, client_headers)
+                answer = await run(work, attempt, self._upstream, clock)
+            except UpstreamFault as fault:
+                attempt.end(fault)
+                last = fault
+                continue
+            except PlexusError as fault:
+                attempt.end(fault)
+                raise
+            exchange.note_first_content()
+            return Reply(attempt, answer, client, clock)
+        assert last is not None  # a route has at least one candidate
+        raise last
+
+    def _work(
+        self,
+        exchange: Exchange,
+        call: Call,
+        client: Format,
+        candidate: Candidate,
+        client_headers: Mapping[str, str],
+    ) -> Work:
+        provider = self._formats[candidate.format]
+        crossing = Crossing(
+            provider=candidate.provider_id,
+            model=candidate.model,
+            response_id=exchange.request_id.removeprefix("req_"),
+            created_s=int(time.time()),
+            include_usage=call.include_usage,
+        )
+        if client is provider:
+            body = client.splice(call, candidate.model, candidate.extra_body)
+        else:
+            body = self._translated(exchange, call, client, provider, candidate, crossing)
+        base_url = candidate.base_url
+        if base_url.startswith(DEMO_SCHEME):
+            base_url = self._demo_base_url(candidate.format)
+        return Work(
+            request=outgoing(
+                candidate,
+                provider,
+                base_url,
+                body,
+                streamed=call.stream,
+                client_headers=client_headers if client is provider else {},
+            ),
+            client=client,
+            provider=provider,
+            crossing=crossing,
+            streamed=call.stream,
+            hide_usage=not call.include_usage,
+            secrets=_secrets(candidate.provider),
+        )
+
+    def _translated(
+        self,
+        exchange: Exchange,
+        call: Call,
+        client: Format,
+        provider: Format,
+        candidate: Candidate,
+        crossing: Crossing,
+    ) -> bytes:
+        conversation = client.read_request(call.body)
+        crossing.estimated_input_tokens = estimate_tokens(len(call.body))
+        tool_ids = _tool_ids(conversation)
+        if tool_ids and exchange.caller is not None:
+            crossing.remembered = self._vault.fetch(
+                exchange.caller.key_name, tool_ids, time.monotonic()
+            )
+        body = provider.write_request(conversation, crossing)
+        exchange.dropped = crossing.dropped
+        if candidate.extra_body:
+            body = provider.splice(
+                structs.replace(call, body=body), candidate.model, candidate.extra_body
+            )
+        return body
+
+
+def _tool_ids(conversation: Conversation) -> list[str]:
+    return [
+        part.id for turn in conversation.turns for part in turn.parts if isinstance(part, ToolCall)
+    ]
+
+
+def _secrets(provider: Provider) -> tuple[Secret, ...]:
+    configured = tuple(provider.headers.values())
+    return (provider.api_key, *configured) if provider.api_key else configured

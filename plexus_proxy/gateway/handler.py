@@ -1,0 +1,135 @@
+"""The corridor: a client request walks straight through auth, parse, route, dispatch and pump."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from random import Random
+
+from aiohttp import web
+
+from plexus_proxy.config.store import ConfigStore
+from plexus_proxy.errors import PlexusError
+from plexus_proxy.formats.format import Format
+from plexus_proxy.gateway.auth import authenticate
+from plexus_proxy.gateway.body import read_json_body
+from plexus_proxy.gateway.dispatch import Dispatcher, Reply
+from plexus_proxy.gateway.exchange import Exchange
+from plexus_proxy.gateway.headers import from_provider, joined
+from plexus_proxy.gateway.pump import ClientStream, Pump
+from plexus_proxy.gateway.replies import error_response, request_id_of
+from plexus_proxy.routing.aliases import route
+from plexus_proxy.upstream.attempt import Primed, Whole
+from plexus_proxy.upstream.stall import StallWatch
+from plexus_proxy.usage.recorder import Recorder
+from plexus_proxy.vault.reasoning import ReasoningVault
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Serves one client format per route. Holds nothing of a request."""
+
+    def __init__(
+        self,
+        config: ConfigStore,
+        dispatcher: Dispatcher,
+        recorder: Recorder,
+        watch: StallWatch,
+        vault: ReasoningVault,
+        formats: Mapping[str, Format],
+        random: Random,
+    ) -> None:
+        self._config = config
+        self._dispatcher = dispatcher
+        self._recorder = recorder
+        self._watch = watch
+        self._vault = vault
+        self._formats = formats
+        self._random = random
+
+    async def serve(self, request: web.Request, fmt: Format) -> web.StreamResponse:
+        """One exchange from head to row. A client that leaves shows up as CancelledError, or as
+        ConnectionResetError from a write; both end the upstream request at once."""
+        exchange = Exchange(fmt.name, request_id_of(request), request.headers, request.remote)
+        cancelled = False
+        try:
+            snapshot = self._config.current  # one snapshot for the whole request
+            config = snapshot.config
+            exchange.caller = authenticate(request.headers, request.query, snapshot.key_names)
+            body = await read_json_body(request, config.limits)
+            call = exchange.call = fmt.read_call(body)
+            exchange.route = route(call.model, fmt.name, self._formats, snapshot, self._random)
+            reply = await self._dispatcher.dispatch(
+                exchange, call, exchange.route, joined(request.headers.items()), snapshot.timeouts
+            )
+            return await self._reply(reply, request, exchange)
+        except PlexusError as error:
+            return self._failed(exchange, fmt, error)
+        except (asyncio.CancelledError, ConnectionResetError):
+            cancelled = True
+            raise
+        except Exception:
+            _log.exception("request %s failed", exchange.request_id)
+            if exchange.http_status is not None:  # a started response cannot be taken back
+                exchange.error = PlexusError("Internal error.")
+                raise
+            return self._failed(exchange, fmt, PlexusError("Internal error."))
+        finally:
+            row = exchange.row(cancelled=cancelled)
+            if row is not None:
+                self._recorder.submit(row)
+
+    def _failed(self, exchange: Exchange, fmt: Format, error: PlexusError) -> web.Response:
+        exchange.error = error
+        tried = exchange.attempts
+        same_format = bool(tried) and tried[-1].candidate.format == fmt.name
+        response = error_response(fmt, error, exchange.request_id, same_format=same_format)
+        exchange.http_status = response.status
+        return response
+
+    async def _reply(
+        self, reply: Reply, request: web.Request, exchange: Exchange
+    ) -> web.StreamResponse:
+        if isinstance(reply.answer, Whole):
+            return self._whole(reply, reply.answer, exchange)
+        return await self._stream(reply, reply.answer, request, exchange)
+
+    def _whole(self, reply: Reply, answer: Whole, exchange: Exchange) -> web.Response:
+        reply.attempt.end(None)
+        self._remember(exchange, answer)
+        exchange.http_status = answer.status
+        return web.Response(
+            status=answer.status, headers=from_provider(answer.headers), body=answer.body
+        )
+
+    async def _stream(
+        self, reply: Reply, primed: Primed, request: web.Request, exchange: Exchange
+    ) -> web.StreamResponse:
+        headers = from_provider(primed.headers)
+        if not headers.get("content-type", "").startswith("text/event-stream"):
+            headers["content-type"] = "text/event-stream; charset=utf-8"
+        headers["cache-control"] = "no-cache"
+        headers["x-accel-buffering"] = "no"
+        client = ClientStream(request, headers)
+        exchange.http_status = 200
+        relay, answer = primed.relay, primed.answer
+        try:
+            await client.start(primed.head)
+            if answer is not None:
+                pump = Pump(relay, client, reply.client.keepalive, reply.clock.limit_s("idle"))
+                await pump.run(answer, self._watch, reply.clock.deadline)
+            exchange.error = relay.fault
+            reply.attempt.end(relay.fault)
+            self._remember(exchange, primed)
+            return await client.finish()
+        finally:
+            if answer is not None:
+                answer.close()
+
+    def _remember(self, exchange: Exchange, answer: Whole | Primed) -> None:
+        """Keep reasoning the client may not echo; before the answer ends, so that it is there
+        when the client's next request comes."""
+        found = answer.remembered if isinstance(answer, Whole) else answer.relay.remembered()
+        if found is not None and exchange.caller is not None:
+            self._vault.keep(exchange.caller.key_name, found, time.monotonic())

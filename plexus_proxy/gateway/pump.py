@@ -1,0 +1,136 @@
+"""A primed answer on its way to the client: push, pause when the client is behind, end honestly.
+
+The head of the response and what the relay gave until the commit point go out in one write; then
+each chunk from the upstream is relayed and written at once, framed straight onto the transport. No
+task, timer or log line per chunk. Silence is watched by the StallWatch sweep.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+from plexus_proxy.errors import PlexusError, Stalled, TimedOut
+from plexus_proxy.formats.format import Relay
+from plexus_proxy.upstream.client import Answer
+from plexus_proxy.upstream.stall import StallWatch
+
+HIGH_WATER_BYTES = 64 * 1024
+"""What may wait in a client's socket buffer before the upstream is paused."""
+
+
+class ClientStream:
+    """The client's side of one streamed response.
+
+    Raises ConnectionResetError once the client has gone.
+    """
+
+    __slots__ = ("_chunked", "_request", "_response", "_transport")
+
+    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
+        self._request = request
+        self._response = web.StreamResponse(headers=headers)
+        self._transport = request.transport
+        self._chunked = True
+
+    async def start(self, head: bytes) -> None:
+        """Send status, headers and the first bytes in one write."""
+        await self._response.prepare(self._request)
+        self._chunked = self._response.chunked
+        await self._response.write(head)
+
+    def write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("client is gone")
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    @property
+    def behind(self) -> bool:
+        """More is waiting to be sent than should."""
+        transport = self._transport
+        return transport is not None and transport.get_write_buffer_size() > HIGH_WATER_BYTES
+
+    async def drain(self) -> None:
+        """Wait until the client has caught up."""
+        await self._response.drain()
+
+    async def finish(self) -> web.StreamResponse:
+        await self._response.write_eof()
+        return self._response
+
+
+class Observed(Protocol):
+    """Told about the stream's end."""
+
+    def end(self, fault: PlexusError | None) -> None: ...
+
+
+class Pump:
+    """One stream: the sink of its upstream, watched for stalls."""
+
+    __slots__ = (
+        "_client",
+        "_keepalive",
+        "_relay",
+        "_scope",
+        "_stalled",
+        "idle_s",
+        "paused",
+        "seen",
+    )
+
+    def __init__(self, relay: Relay, client: ClientStream, keepalive: bytes, idle_s: float) -> None:
+        self._relay = relay
+        self._client = client
+        self._keepalive = keepalive
+        self._scope: asyncio.Timeout | None = None
+        self._stalled = False
+        self.idle_s = idle_s
+        self.seen = 0
+        self.paused = False
+
+    def __call__(self, chunk: bytes) -> bool:
+        """Relay one chunk; False when the client is behind or the relay has ended the stream."""
+        self.seen += len(chunk)
+        if out := self._relay.feed(chunk):
+            self._client.write(out)
+        return self._relay.fault is None and not self._client.behind
+
+    def stall(self) -> None:
+        self._stalled = True
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def keep_alive(self) -> None:
+        if not self._client.behind:
+            self._client.write(self._keepalive)
+
+    async def run(self, answer: Answer, watch: StallWatch, deadline: float) -> None:
+        """Pour the answer to its end. Faults end up in `relay.fault`, told to the client in-band.
+
+        Raises ConnectionResetError or CancelledError when the client goes. `deadline` is of the
+        loop's clock.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        watch.add(self, began)
+        try:
+            async with asyncio.timeout_at(deadline) as self._scope:
+                while not await answer.pour(self):
+                    if self._relay.fault is not None:
+                        return
+                    self.paused = True
+                    await self._client.drain()
+                    self.paused = False
+                tail = self._relay.close()
+        except TimeoutError:
+            fault = Stalled(self.idle_s) if self._stalled else TimedOut("total", deadline - began)
+            tail = self._relay.fail(fault)
+        except PlexusError as fault:
+            tail = self._relay.fail(fault)
+        finally:
+            watch.remove(self)
+        if tail:
+            self._client.write(tail)

@@ -1,0 +1,92 @@
+"""The client-facing paths of the corridor."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from random import Random
+
+from aiohttp import web
+
+from plexus_proxy import tasks
+from plexus_proxy.config.store import CONFIG
+from plexus_proxy.demo.server import DEMO
+from plexus_proxy.formats.format import Format
+from plexus_proxy.formats.registry import FORMATS
+from plexus_proxy.gateway.dispatch import Dispatcher
+from plexus_proxy.gateway.handler import Gateway
+from plexus_proxy.gateway.replies import model_list, stamp, unknown_path, wrong_method
+from plexus_proxy.upstream.client import session_upstream
+from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
+from plexus_proxy.usage.recorder import RECORDER
+from plexus_proxy.vault.reasoning import ReasoningVault
+
+GATEWAY = web.AppKey("gateway", Gateway)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CLIENT_PATHS = {"/v1/chat/completions": "chat", "/v1/messages": "messages"}
+_CORS = {
+    "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
+    "access-control-allow-headers": (
+        "Content-Type, Authorization, x-api-key, x-admin-key, x-goog-api-key, "
+        "anthropic-version, anthropic-beta, x-client-request-id"
+    ),
+    "access-control-max-age": "86400",
+}
+
+
+async def gateway(app: web.Application) -> AsyncIterator[None]:
+    """cleanup_ctx: the Gateway with its upstream session and the sweep over open streams."""
+    watch = StallWatch()
+    vault = ReasoningVault()
+
+    async def sweep() -> None:
+        watch.sweep(asyncio.get_running_loop().time())
+
+    async with session_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
+        dispatcher = Dispatcher(upstream, FORMATS, vault, app[DEMO].base_url)
+        app[GATEWAY] = Gateway(
+            app[CONFIG], dispatcher, app[RECORDER], watch, vault, FORMATS, Random()
+        )
+        yield
+
+
+def setup(app: web.Application) -> None:
+    """Wire the inference paths; every other path is a 404 in the caller's own format."""
+    app.on_response_prepare.append(stamp)
+    for path, name in _CLIENT_PATHS.items():
+        app.router.add_route("*", path, _serving(FORMATS[name]))
+    app.router.add_route("*", "/v1/models", _models)
+
+
+def catch_all(app: web.Application) -> None:
+    """Must be wired last: what no other route has taken."""
+    app.router.add_route("*", "/{path:.*}", _unknown)
+
+
+def _serving(fmt: Format) -> Handler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        if request.method != "POST":
+            return _preflight(request) or wrong_method(request, fmt, ("POST",))
+        return await request.app[GATEWAY].serve(request, fmt)
+
+    return serve
+
+
+async def _models(request: web.Request) -> web.StreamResponse:
+    """GET /v1/models: public, as in the base release."""
+    if request.method not in ("GET", "HEAD"):
+        return _preflight(request) or wrong_method(request, FORMATS["chat"], ("GET",))
+    names: Mapping[str, str] = request.app[CONFIG].current.alias_names
+    return web.Response(body=model_list(names), content_type="application/json")
+
+
+async def _unknown(request: web.Request) -> web.StreamResponse:
+    if request.path.startswith("/v1/") and (preflight := _preflight(request)):
+        return preflight
+    return unknown_path(request, FORMATS)
+
+
+def _preflight(request: web.Request) -> web.Response | None:
+    """The answer to a browser's CORS preflight; the headers of §1.1 of the base release."""
+    if request.method != "OPTIONS":
+        return None
+    return web.Response(status=204, headers=_CORS)

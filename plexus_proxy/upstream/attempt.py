@@ -1,0 +1,210 @@
+"""One try at one candidate: send the request, prime the answer.
+
+A streamed attempt is *primed* when its first frame with content has been read; a whole one when its
+body has. Until then it raises the fault, and nothing has reached the client.
+"""
+
+import time
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from plexus_proxy.crypto import Secret
+from plexus_proxy.errors import Garbled, PlexusError, Refused
+from plexus_proxy.formats.conversation import Crossing, Remembered
+from plexus_proxy.formats.format import Format, Observer, Relay
+from plexus_proxy.formats.relay import (
+    Passthrough,
+    Translation,
+    events_of_stream,
+    remembered_in,
+    stream_of_events,
+)
+from plexus_proxy.routing.aliases import Candidate
+from plexus_proxy.upstream.client import Answer, OutgoingRequest, Upstream
+from plexus_proxy.upstream.clock import PhaseClock
+from plexus_proxy.usage.record import AttemptRecord
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+_MAX_REASON_CHARS = 2000
+_SSE = "text/event-stream"
+_OK = range(200, 300)
+
+
+class Attempt:
+    """The record of one try. Times are of the monotonic clock."""
+
+    __slots__ = ("candidate", "ended", "fault", "http_status", "observer", "started", "succeeded")
+
+    def __init__(self, candidate: Candidate, observer: Observer) -> None:
+        self.candidate = candidate
+        self.observer = observer
+        self.started = time.monotonic()
+        self.ended: float | None = None
+        self.http_status: int | None = None
+        self.fault: PlexusError | None = None
+        self.succeeded = False
+
+    def end(self, fault: PlexusError | None) -> None:
+        """The attempt is over; the first call counts."""
+        if self.ended is None:
+            self.ended = time.monotonic()
+            self.fault = fault
+            self.succeeded = fault is None
+
+    def record(self) -> AttemptRecord:
+        """As the usage row lists it; one that never ended was cancelled by its client."""
+        ended = self.ended if self.ended is not None else time.monotonic()
+        fault = self.fault
+        return AttemptRecord(
+            provider=self.candidate.provider_id,
+            model=self.candidate.model,
+            format=self.candidate.format,
+            status="success" if self.succeeded else "failed" if fault else "cancelled",
+            http_status=self.http_status,
+            error_code=fault.code or fault.kind if fault else None,
+            reason=fault.message[:_MAX_REASON_CHARS] if fault else None,
+            duration_ms=round((ended - self.started) * 1000),
+        )
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """What one attempt is asked to do. `client` and `provider` are the formats of both sides."""
+
+    request: OutgoingRequest
+    client: Format
+    provider: Format
+    crossing: Crossing
+    streamed: bool
+    hide_usage: bool
+    secrets: tuple[Secret, ...]
+    """Taken out of error bodies, should the provider echo them."""
+
+    @property
+    def translated(self) -> bool:
+        return self.client is not self.provider
+
+
+class Whole(Struct, frozen=True):
+    """A complete answer in the client's format."""
+
+    status: int
+    headers: Mapping[str, str]
+    """The provider's, unfiltered."""
+    body: bytes
+    remembered: Remembered | None
+
+
+class Primed(Struct, frozen=True):
+    """A stream past its commit point: `head` is what to send first, `answer` (None: already read
+    to its end) holds the rest and must be closed."""
+
+    headers: Mapping[str, str]
+    head: bytes
+    relay: Relay
+    answer: Answer | None
+
+
+async def run(
+    work: Work, attempt: Attempt, upstream: Upstream, clock: PhaseClock
+) -> Whole | Primed:
+    """Raises UpstreamFault; the caller ends the attempt."""
+    async with clock.running():
+        answer = await upstream.send(work.request, clock)
+        try:
+            attempt.http_status = answer.status
+            clock.enter("first_content")
+            if answer.status not in _OK:
+                raise await _refused(work, answer)
+            if not work.streamed:
+                return await _whole(work, attempt, answer)
+            if _is_json(answer):
+                return await _stream_of_json(work, attempt, answer)
+            return await _primed(work, attempt, answer)
+        except BaseException:
+            answer.close()
+            raise
+
+
+def _is_json(answer: Answer) -> bool:
+    return answer.headers.get("content-type", "").startswith("application/json")
+
+
+async def _refused(work: Work, answer: Answer) -> Refused:
+    try:
+        body = await answer.read(MAX_ERROR_BYTES)
+    except Garbled:
+        body = b""  # the status alone says enough
+    for secret in work.secrets:
+        body = body.replace(secret.reveal().encode(), b"***")
+    answer.close()
+    return work.provider.read_error(answer.status, answer.headers, body)
+
+
+async def _whole(work: Work, attempt: Attempt, answer: Answer) -> Whole:
+    body = await answer.read(MAX_ANSWER_BYTES)
+    answer.close()
+    if answer.headers.get("content-type", "").startswith(_SSE):
+        relay_events = events_of_stream(work.provider, work.crossing, body, attempt.observer)
+        out = work.client.write_response(relay_events, work.crossing)
+        return Whole(200, {"content-type": "application/json"}, out, remembered_in(relay_events))
+    text = _as_utf8(body, answer)
+    attempt.observer.body(text)
+    if attempt.observer.failure is not None:
+        raise attempt.observer.failure
+    if not work.translated:
+        return Whole(answer.status, answer.headers, body, None)
+    events = work.provider.read_response(text, work.crossing)
+    out = work.client.write_response(events, work.crossing)
+    return Whole(200, {"content-type": "application/json"}, out, remembered_in(events))
+
+
+def _as_utf8(body: bytes, answer: Answer) -> bytes:
+    """JSON is UTF-8; a provider that says or sends otherwise is read by its own word."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        charset = answer.headers.get("content-type", "").partition("charset=")[2].strip(' "')
+        try:
+            return body.decode(charset or "latin-1").encode()
+        except (LookupError, UnicodeDecodeError) as error:
+            raise Garbled("The provider's answer is not valid text.") from error
+    return body
+
+
+async def _stream_of_json(work: Work, attempt: Attempt, answer: Answer) -> Primed:
+    """The client asked for a stream, the provider sent a whole answer: replay it as one."""
+    text = _as_utf8(await answer.read(MAX_ANSWER_BYTES), answer)
+    answer.close()
+    attempt.observer.body(text)
+    if attempt.observer.failure is not None:
+        raise attempt.observer.failure
+    events = work.provider.read_response(text, work.crossing)
+    head = stream_of_events(work.client, work.crossing, events)
+    relay = Passthrough(work.provider)
+    return Primed({"content-type": _SSE}, head, relay, None)
+
+
+async def _primed(work: Work, attempt: Attempt, answer: Answer) -> Primed:
+    relay: Relay = (
+        Translation(work.provider, work.client, work.crossing)
+        if work.translated
+        else Passthrough(work.provider, hide_usage=work.hide_usage)
+    )
+    attempt.observer = relay.observer
+    head: list[bytes] = []
+
+    def prime(chunk: bytes) -> bool:
+        head.append(relay.feed(chunk))
+        return not relay.committed and relay.fault is None
+
+    ended = await answer.pour(prime)
+    if ended and relay.fault is None:
+        head.append(relay.close())
+    if relay.fault is not None and not relay.committed:
+        raise relay.fault
+    if ended or relay.fault is not None:
+        answer.close()
+        return Primed(answer.headers, b"".join(head), relay, None)
+    return Primed(answer.headers, b"".join(head), relay, answer)
