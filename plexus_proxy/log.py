@@ -7,7 +7,7 @@ import sys
 _MASKS = (
     # `Authorization: Bearer x`, `x-api-key: x`, `api_key=x`, `"secret": "x"`, `?key=x`
     re.compile(
-        r"(?i)((?:authorization|x-api-key|x-goog-api-key|x-admin-key|api[_-]?key|secret|password|token"
+        r"(?i)((?:authorization|x-api-key|x-goog-api-key|x-admin-key|(?:api|admin)[_-]?key|secret|password|token"
         r"|[?&]key)[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?)([^\s\"',;&}]+)"
     ),
     re.compile(r"(?i)(bearer\s+)([^\s\"',;&}]{6,})"),

@@ -62,7 +62,7 @@ class Dispatcher:
         client_headers: Mapping[str, str],
         timeouts: Callable[[Provider], ResolvedTimeouts],
     ) -> Reply:
-        """The first primed answer. Raises PlexusError: the client's fault, or the last attempt's."""
+        """The first primed answer. Raises the client's fault, or that of the last attempt."""
         client = self._formats[exchange.client_format]
         last: UpstreamFault | None = None
         for candidate in route.candidates[:MAX_ATTEMPTS]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from plexus_proxy.errors import PlexusError, Stalled, TimedOut
 from plexus_proxy.formats.events import Usage
-from plexus_proxy.formats.conversation import Conversation
 from plexus_proxy.formats.format import Call, Observer
 from plexus_proxy.gateway.auth import Caller
 from plexus_proxy.routing.aliases import Route

@@ -1,0 +1,39 @@
+"""Background work: failures are logged, loops go on, everything ends with its context."""
+
+import asyncio
+import logging
+
+import pytest
+
+from plexus_proxy import tasks
+
+
+async def test_a_failed_task_is_logged_with_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise RuntimeError("broken pipe dream")
+
+    with caplog.at_level(logging.ERROR):
+        task = tasks.spawn(fail(), name="the task")
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert "the task" in caplog.text
+    assert "broken pipe dream" in caplog.text
+
+
+async def test_a_failing_round_does_not_end_the_rounds(caplog: pytest.LogCaptureFixture) -> None:
+    rounds = 0
+    third = asyncio.Event()
+
+    async def job() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            third.set()
+        raise RuntimeError("again")
+
+    async with tasks.every(0.001, job, name="rounds"):
+        await asyncio.wait_for(third.wait(), 5)
+    seen = rounds
+    await asyncio.sleep(0.02)
+    assert rounds == seen
+    assert "again" in caplog.text
