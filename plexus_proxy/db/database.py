@@ -1,34 +1,56 @@
 """The database as the stores see it: named statements, rows as mappings, one kind of transaction.
 
 `sqlite.py` and `postgres.py` implement it; stores hold no dialect. Statements are the named queries
-of sql/queries/ (loaded by aiosql); `params` are their named parameters.
+of sql/queries/ (loaded by aiosql); `params` are their named parameters. A query is one name, or
+several joined in order: `("usage_rows", "usage_of_key", "usage_newest_first")`.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from aiohttp import web
+
 Row = Mapping[str, Any]
+Query = str | tuple[str, ...]
 
 
 class Unavailable(Exception):
     """The database does not answer (connection lost, locked beyond the time-out, shutting down)."""
 
 
+class SchemaTooNew(Unavailable):
+    """A newer version of the program has migrated this database."""
+
+
+class Conflict(Exception):
+    """The statement broke a uniqueness or other integrity rule; nothing of it was kept."""
+
+
+class WrongUrl(ValueError):
+    """DATABASE_URL cannot be used. The message never repeats the URL: it may hold a password."""
+
+
 class Statements(Protocol):
-    """What can be done inside and outside a transaction. All raise Unavailable."""
+    """What can be done inside and outside a transaction. All raise Unavailable or Conflict."""
 
-    async def fetch_all(self, query: str, **params: Any) -> Sequence[Row]: ...
+    async def fetch_all(self, query: Query, **params: Any) -> Sequence[Row]:
+        """All rows. Outside a transaction the statement must not write (RETURNING included)."""
+        ...
 
-    async def fetch_one(self, query: str, **params: Any) -> Row | None: ...
+    async def fetch_one(self, query: Query, **params: Any) -> Row | None: ...
 
-    async def execute(self, query: str, **params: Any) -> None: ...
+    async def execute(self, query: Query, **params: Any) -> int:
+        """Run a write; the number of rows it touched."""
+        ...
 
-    async def execute_many(self, query: str, rows: Sequence[Row]) -> None: ...
+    async def execute_many(self, query: Query, rows: Sequence[Row]) -> None:
+        """Run a write once per row, all or nothing."""
+        ...
 
 
 class Database(Statements, Protocol):
-    """An open, migrated database."""
+    """An open database. It connects and migrates itself on first use, and again after a loss."""
 
     dialect: str
     """`sqlite` or `postgres`: for the /health report, never for branching."""
@@ -37,6 +59,17 @@ class Database(Statements, Protocol):
         """A write transaction; commits on the way out, rolls back on any exception."""
         ...
 
+    async def open(self) -> None:
+        """Connect and migrate now instead of on first use. Raises Unavailable, SchemaTooNew."""
+        ...
+
     async def ping(self) -> None:
         """Raises Unavailable if the database does not answer within a second."""
         ...
+
+    async def close(self) -> None:
+        """Release every connection; later calls raise Unavailable."""
+        ...
+
+
+DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
