@@ -27,12 +27,19 @@ class Conflict(Exception):
     """The statement broke a uniqueness or other integrity rule; nothing of it was kept."""
 
 
+class Rejected(Exception):
+    """The database cannot hold one of the values (text with NUL, a number beyond 64 bits)."""
+
+
 class WrongUrl(ValueError):
     """DATABASE_URL cannot be used. The message never repeats the URL: it may hold a password."""
 
 
 class Statements(Protocol):
-    """What can be done inside and outside a transaction. All raise Unavailable or Conflict."""
+    """What can be done inside and outside a transaction.
+
+    All raise Unavailable; writes also raise Conflict and Rejected.
+    """
 
     async def fetch_all(self, query: Query, **params: Any) -> Sequence[Row]:
         """All rows. Outside a transaction the statement must not write (RETURNING included)."""

@@ -60,21 +60,17 @@ async def open_database(url: str) -> AsyncGenerator[Database]:
     Raises WrongUrl and SchemaTooNew. A database that is away is only warned about: it connects and
     migrates on the first use that succeeds, and until then every use raises Unavailable.
     """
-    database = make_database(url)
+    opened = make_database(url)
     try:
-        await _connect(database)
-        yield database
+        try:
+            await opened.open()
+        except SchemaTooNew:
+            raise
+        except Unavailable as error:
+            _log.warning("the database is not available yet, starting without it: %s", error)
+        yield opened
     finally:
-        await database.close()
-
-
-async def _connect(database: Database) -> None:
-    try:
-        await database.open()
-    except SchemaTooNew:
-        raise
-    except Unavailable as error:
-        _log.warning("the database is not available yet, starting without it: %s", error)
+        await opened.close()
 
 
 def migrate(url: str) -> None:
@@ -84,24 +80,24 @@ def migrate(url: str) -> None:
     """
 
     async def once() -> None:
-        database = make_database(url)
+        opened = make_database(url)
         try:
-            await database.open()
+            await opened.open()
         finally:
-            await database.close()
+            await opened.close()
 
     asyncio.run(once())
 
 
-def database_context(
+def database(
     url: str,
 ) -> Callable[[web.Application], AbstractAsyncContextManager[None]]:
     """For `app.cleanup_ctx`: puts the database under DATABASE while the application runs."""
 
     @asynccontextmanager
     async def context(app: web.Application) -> AsyncGenerator[None]:
-        async with open_database(url) as database:
-            app[DATABASE] = database
+        async with open_database(url) as opened:
+            app[DATABASE] = opened
             yield
 
     return context

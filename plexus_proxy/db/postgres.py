@@ -19,7 +19,15 @@ from typing import Any, Protocol, cast
 import asyncpg
 
 from plexus_proxy.db import migrate
-from plexus_proxy.db.database import Conflict, Query, Row, Statements, Unavailable, WrongUrl
+from plexus_proxy.db.database import (
+    Conflict,
+    Query,
+    Rejected,
+    Row,
+    Statements,
+    Unavailable,
+    WrongUrl,
+)
 from plexus_proxy.db.statements import StatementSet
 from plexus_proxy.resources import MIGRATIONS, QUERIES
 from plexus_proxy.tasks import spawn
@@ -258,6 +266,8 @@ def _mapped_errors() -> Generator[None]:
         raise
     except asyncpg.IntegrityConstraintViolationError as error:
         raise Conflict(error.args[0]) from error
+    except asyncpg.DataError as error:
+        raise Rejected(f"PostgreSQL cannot store a value: {type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         if str(getattr(error, "sqlstate", "")).startswith(_OUT_OF_REACH):
             raise Unavailable(f"PostgreSQL: {error.args[0]}") from error

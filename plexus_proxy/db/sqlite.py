@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plexus_proxy.db import migrate
-from plexus_proxy.db.database import Conflict, Query, Row, Statements, Unavailable
+from plexus_proxy.db.database import Conflict, Query, Rejected, Row, Statements, Unavailable
 from plexus_proxy.db.statements import Statement, StatementSet
 from plexus_proxy.resources import MIGRATIONS, QUERIES
 
@@ -165,7 +165,7 @@ class _Connection:
         return self._connection is not None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work(connection)` on the thread. Raises Unavailable and Conflict for SQLite's errors."""
+        """`work(connection)` on the thread. Raises Unavailable, Conflict, Rejected."""
         try:
             future = asyncio.get_running_loop().run_in_executor(self._thread, self._call, work)
         except RuntimeError as error:  # the executor has been shut down
@@ -186,6 +186,8 @@ class _Connection:
             return work(self._connection)
         except sqlite3.IntegrityError as error:
             raise Conflict(str(error)) from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise Rejected(f"SQLite cannot store a value: {error.__class__.__name__}") from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", None)
             if code is not None and code & 0xFF in _OUT_OF_REACH:
