@@ -158,6 +158,7 @@ class _Connection:
     def __init__(self, opener: Callable[[], sqlite3.Connection]) -> None:
         self._opener = opener
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 
     @property
@@ -166,11 +167,9 @@ class _Connection:
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work(connection)` on the thread. Raises Unavailable, Conflict, Rejected."""
-        try:
-            future = asyncio.get_running_loop().run_in_executor(self._thread, self._call, work)
-        except RuntimeError as error:  # the executor has been shut down
-            raise Unavailable("The database is closed.") from error
-        return await future
+        if self._closed:
+            raise Unavailable("The database is closed.")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, work)
 
     async def run_regardless(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Like `run`, but a cancelled caller does not stop it and no failure is raised."""
@@ -201,8 +200,10 @@ class _Connection:
             if self._connection is not None:
                 self._connection.close()
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, finish)
-        self._thread.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, finish)
+            self._thread.shutdown(wait=False)
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
