@@ -23,7 +23,7 @@ from msgspec import Struct
 from plexus_proxy import tasks
 from plexus_proxy.config.model import Limits, Shutdown
 from plexus_proxy.drain import Drain
-from plexus_proxy.server.listen import BACKLOG
+from plexus_proxy.server.listen import BACKLOG, url_of
 from plexus_proxy.server.protocol import (
     MAX_FIELD_BYTES,
     MAX_HEADERS,
@@ -100,6 +100,7 @@ class Service:
             site = web.SockSite(self._runner, each, backlog=BACKLOG)
             await site.start()
             self._sites.append(site)
+            _log.info("serving on %s", url_of(each))
 
     @property
     def _server(self) -> Server:

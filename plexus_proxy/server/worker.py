@@ -9,6 +9,7 @@ status, on which the master stops too instead of trying forever.
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
+from gunicorn.errors import HaltServer
 
 from plexus_proxy import tasks
 from plexus_proxy.config.model import Shutdown
@@ -87,12 +89,14 @@ class _Logger(glogging.Logger):
         self.cfg = cfg
         self.error_log.propagate = True
         self.error_log.handlers.clear()
+        verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
+        self.error_log.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 class _Application(BaseApplication):
     """What gunicorn needs to know, instead of a command line and a config file of its own."""
 
-    def __init__(self, settings: Settings, build: Builder, workers: int, limit_s: float) -> None:
+    def __init__(self, settings: Settings, build: Builder, workers: int, limit_s: int) -> None:
         self.settings = settings
         self.build = build
         self._options: dict[str, object] = {
@@ -131,11 +135,19 @@ class _Master(Arbiter):
         again = self._stopping and sig == signal.SIGTERM
         super().signal(signal.SIGQUIT if again else sig, frame)
 
-    def handle_term(self) -> None:
-        self._stopping = True
-        super().handle_term()
+    def handle_int(self) -> None:
+        self.handle_term()
 
-    handle_int = handle_term
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        self._stopping = True
+        super().halt(reason=reason, exit_status=exit_status)
+
+    def reap_workers(self) -> None:
+        try:
+            super().reap_workers()
+        except HaltServer:
+            if not self._stopping:  # else a second worker that cannot start would end the halt
+                raise
 
 
 def _scratch_folder(settings: Settings) -> str:
@@ -154,7 +166,7 @@ def run_workers(
 
     `shutdown` is the config's at start: a longer grace period needs a restart of the master.
     """
-    limit_s = shutdown.drain_s + shutdown.grace_s + _STOP_MARGIN_S
+    limit_s = math.ceil(shutdown.drain_s + shutdown.grace_s + _STOP_MARGIN_S)
     try:
         _Master(_Application(settings, build, workers, limit_s), sockets).run()
     except SystemExit as end:
