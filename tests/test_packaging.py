@@ -1,0 +1,97 @@
+"""What is shipped: the wheel's content, the pinned requirements, the container's recipe."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def _names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def test_the_wheel_contains_all_modules_and_resources(wheel: Path) -> None:
+    names = _names(wheel)
+    for folder in ("templates", "static", "sql"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file():
+                assert f"plexus_proxy/_resources/{path.relative_to(ROOT).as_posix()}" in names
+    for path in (ROOT / "plexus_proxy").rglob("*.py"):
+        assert path.relative_to(ROOT).as_posix() in names
+    assert "plexus_proxy/_resources/config/plexus.example.yaml" in names
+
+
+def test_the_wheel_contains_nothing_else(wheel: Path) -> None:
+    """In particular no .pth file: it would run at every start of Python."""
+    strange = [
+        name
+        for name in _names(wheel)
+        if not re.match(r"plexus_proxy/(_resources/(templates|static|sql|config)/|.*\.py$)", name)
+        and not re.match(r"plexus_proxy-[^/]+\.dist-info/", name)
+    ]
+    assert not strange
+
+
+def test_the_wheel_names_its_licence_and_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        [scripts] = [name for name in archive.namelist() if name.endswith("/entry_points.txt")]
+        assert "License-Expression: MIT" in archive.read(metadata).decode()
+        assert "plexus-proxy = plexus_proxy.__main__:main" in archive.read(scripts).decode()
+
+
+REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
+def test_requirements_are_pinned_with_hashes_and_name_no_registry(path: Path) -> None:
+    text = path.read_text()
+    lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    for line in lines:
+        assert re.match(r"(    --hash=sha256:[0-9a-f]{64}|[a-z0-9.-]+==[^ ]+)( \\)?$", line), line
+    assert not re.search(r"://|--find-links|--(extra-)?index-url|@ file", text)
+
+
+def _pins(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / name).read_text()
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", text, re.MULTILINE))
+
+
+def test_development_uses_the_very_versions_that_are_shipped() -> None:
+    development = _pins("dev.txt")
+    for name, version in (_pins("runtime.txt") | _pins("build.txt")).items():
+        assert development[name] == version
+
+
+def test_the_container_gets_what_the_wheel_is_made_of() -> None:
+    """`.dockerignore` lets nothing in that it does not name."""
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert "*" in ignored
+    for needed in ("plexus_proxy", "templates", "static", "sql", "pyproject.toml", "README.md"):
+        assert f"!{needed}" in ignored
+    assert not {"!tests", "!.git", "!config", "!data"} & set(ignored)
+
+
+def test_the_container_runs_unprivileged_and_knows_its_health() -> None:
+    stages = (ROOT / "Dockerfile").read_text().split("FROM ")
+    assert re.search(r"^USER 10001:0$", stages[-1], re.MULTILINE)
+    assert "HEALTHCHECK" in stages[-1]
