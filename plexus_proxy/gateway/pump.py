@@ -54,7 +54,7 @@ class ClientStream:
 
     async def drain(self) -> None:
         """Wait until the client has caught up."""
-        await self._response.drain()
+        await self._request.writer.drain()
 
     async def finish(self) -> web.StreamResponse:
         await self._response.write_eof()
