@@ -8,6 +8,8 @@ import aioresponses.core
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["support.canary"]
+
 # Quick runs try the same examples every time; `-m long` explores.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.register_profile(

@@ -1,0 +1,213 @@
+"""A client that leaves takes its upstream request along, on every path."""
+
+import asyncio
+import io
+import json
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+from support.answers import chat_frames, messages_frames
+from support.fake_provider import Chunk, FakeProvider, Flood, Hang, Head, Step, Unread, Until
+from support.gateway import FORMATS, PATHS, Stand, ask_body
+from support.waiting import until
+
+PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
+OPENING = {"chat": chat_frames()[:3], "messages": messages_frames()[:4]}
+CUT_WITHIN_S = 0.1
+SLACK_S = 0.4
+"""The promise is 100 ms; a busy test machine gets this much on top."""
+
+
+async def _leave(stand: Stand, fmt: str, body: dict[str, Any], provider: FakeProvider) -> None:
+    """Send a request over a connection of its own and break it once the provider has it."""
+    async with aiohttp.ClientSession() as session:
+        asking = asyncio.ensure_future(
+            session.post(
+                stand.gateway.url + PATHS[fmt],
+                data=io.BytesIO(json.dumps(body).encode()),
+                headers=stand.gateway.auth(fmt) | {"content-type": "application/json"},
+            )
+        )
+        await provider.arrived(len(provider.requests) + 1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def _leave_stream(stand: Stand, fmt: str, body: dict[str, Any]) -> None:
+    """Read the first bytes of a stream, then break the connection."""
+    async with aiohttp.ClientSession() as session:
+        response = await session.post(
+            stand.gateway.url + PATHS[fmt], json=body, headers=stand.gateway.auth(fmt)
+        )
+        assert response.status == 200
+        assert await response.content.readany()
+        response.close()
+
+
+async def _assert_cut(provider: FakeProvider, left_at: float) -> None:
+    received = provider.last
+    async with asyncio.timeout(5):
+        await received.over.wait()
+    assert received.cut
+    assert received.cut_at is not None
+    assert received.cut_at - left_at < CUT_WITHIN_S + SLACK_S
+
+
+async def _assert_nothing_open(stand: Stand) -> None:
+    """No connection is held any more: none to a provider, none to a client that has left."""
+    await until(lambda: not stand.chat.connections and not stand.messages.connections)
+    await until(lambda: not stand.gateway.open_requests)
+
+
+SILENCES: dict[str, tuple[Step, ...]] = {
+    "before headers": (Hang(),),
+    "after headers": (Head(), Hang()),
+    "after a comment": (Head(), Chunk(b": hi\n\n"), Hang()),
+}
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("silence", SILENCES)
+async def test_leaving_while_the_upstream_is_silent_cancels_it(
+    stand: Stand, fmt: str, upstream: str, stream: bool, silence: str
+) -> None:
+    provider = stand.provider(upstream)
+    provider.enqueue(*SILENCES[silence])
+    await _leave(stand, fmt, ask_body(fmt, upstream, stream=stream), provider)
+    await _assert_cut(provider, time.monotonic())
+    row = await stand.gateway.row()
+    assert (row["status"], row["http_status"]) == ("cancelled", 499)
+    assert row["error_code"] == "client_disconnected"
+    assert row["attempts"][0]["status"] == "cancelled"
+    assert row["provider"] == ("chatty" if upstream == "chat" else "anthro")
+    await _assert_nothing_open(stand)
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+async def test_leaving_in_mid_stream_cancels_it_and_keeps_what_is_known(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    provider = stand.provider(upstream)
+    provider.enqueue(Head(), *map(Chunk, OPENING[upstream]), Hang())
+    await _leave_stream(stand, fmt, ask_body(fmt, upstream, stream=True))
+    await _assert_cut(provider, time.monotonic())
+    row = await stand.gateway.row()
+    assert (row["status"], row["http_status"]) == ("cancelled", 499)
+    assert row["tokens_estimated"] == 1
+    assert row["output_tokens"] > 0
+    assert row["ttft_ms"] > 0
+    if upstream == "messages":  # the prompt's tokens were stated at the start
+        assert (row["input_tokens"], row["cache_read_tokens"]) == (17, 4)
+    else:
+        assert row["input_tokens"] > 0
+    await _assert_nothing_open(stand)
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+async def test_leaving_a_stream_in_full_flow_cancels_it(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    provider = stand.provider(upstream)
+    frames = OPENING[upstream]
+    provider.enqueue(Head(), *map(Chunk, frames), Flood(frames[-1] * 20, 100_000))
+    await _leave_stream(stand, fmt, ask_body(fmt, upstream, stream=True))
+    await _assert_cut(provider, time.monotonic())
+    assert (await stand.gateway.row())["status"] == "cancelled"
+    await _assert_nothing_open(stand)
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+async def test_leaving_in_the_middle_of_a_whole_answer_cancels_it(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    provider = stand.provider(upstream)
+    provider.enqueue(Head(200, {"content-type": "application/json"}), Chunk(b'{"id":'), Hang())
+    await _leave(stand, fmt, ask_body(fmt, upstream), provider)
+    await _assert_cut(provider, time.monotonic())
+    assert (await stand.gateway.row())["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_leaving_while_the_request_is_being_sent_cancels_it(stand: Stand, fmt: str) -> None:
+    provider = stand.provider(fmt)
+    provider.enqueue(Unread(), Hang())
+    body = ask_body(fmt, fmt)
+    body["messages"][0]["content"] = "x" * 20_000_000
+    await _leave(stand, fmt, body, provider)
+    row = await stand.gateway.row()
+    assert row["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_leaving_before_the_body_is_complete_is_a_cancelled_row(
+    stand: Stand, fmt: str
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", stand.gateway.port)
+    writer.write(
+        f"POST {PATHS[fmt]} HTTP/1.1\r\nhost: x\r\nx-api-key: {stand.secrets.app}\r\n"
+        "content-type: application/json\r\ncontent-length: 100\r\n\r\n{".encode()
+    )
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    row = await stand.gateway.row()
+    assert row["status"] == "cancelled"
+    assert row["attempts"] == []
+
+
+async def test_leaving_does_not_disturb_others_on_the_same_provider(stand: Stand) -> None:
+    release = asyncio.Event()
+    frames = [Chunk(frame) for frame in chat_frames()]
+    stand.chat.enqueue(Head(), *frames[:2], Until(release), *frames[2:])
+    stand.chat.enqueue(Head(), *frames[:2], Hang())
+    staying = asyncio.ensure_future(
+        stand.gateway.ask("chat", ask_body("chat", "chat", stream=True))
+    )
+    await stand.chat.arrived(1)
+    await _leave_stream(stand, "chat", ask_body("chat", "chat", stream=True))
+    async with asyncio.timeout(3):
+        await stand.chat.requests[1].over.wait()
+    assert not stand.chat.requests[0].cut
+    release.set()
+    assert (await staying).body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_two_hundred_clients_that_leave_leave_nothing_open(stand: Stand) -> None:
+    stand.chat.default = [Head(), *map(Chunk, OPENING["chat"]), Hang()]
+    stand.messages.default = [Hang()]
+
+    async def one(number: int) -> None:
+        if number % 2:
+            await _leave_stream(stand, "chat", ask_body("chat", "chat", stream=True))
+            return
+        timeout = aiohttp.ClientTimeout(total=0.3)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            with pytest.raises(TimeoutError):
+                await session.post(
+                    stand.gateway.url + PATHS["messages"],
+                    json=ask_body("messages", "messages"),
+                    headers=stand.gateway.auth("messages"),
+                )
+
+    for start in range(0, 200, 50):
+        await asyncio.gather(*(one(number) for number in range(start, start + 50)))
+    await _assert_nothing_open(stand)
+    rows = await stand.gateway.rows(200)
+    assert {row["status"] for row in rows} == {"cancelled"}
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_a_complete_answer_is_no_cancelled_row_though_the_client_hangs_up_at_once(
+    stand: Stand, fmt: str
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        response = await session.post(
+            stand.gateway.url + PATHS[fmt],
+            data=json.dumps(ask_body(fmt, fmt, stream=True)),
+            headers=stand.gateway.auth(fmt) | {"content-type": "application/json"},
+        )
+        await response.read()
+    assert (await stand.gateway.row())["status"] == "success"

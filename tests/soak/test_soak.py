@@ -1,0 +1,105 @@
+"""Long runs: what leaks slowly shows up here."""
+
+import asyncio
+import gc
+import random
+import tracemalloc
+
+import aiohttp
+import pytest
+from support.answers import chat_frames, messages_frames
+from support.fake_provider import Chunk, Drop, Hang, Head, Pause, Received, Step, Whole
+from support.gateway import FORMATS, PATHS, Stand, ask_body
+from support.waiting import until
+
+pytestmark = pytest.mark.long
+
+ROUNDS = 40
+CLIENTS = 25
+GROWTH_BYTES = 4_000_000
+
+
+def _moody(fmt: str, dice: random.Random) -> "object":
+    """A provider that is mostly well and sometimes fails in one of many ways."""
+    frames = chat_frames() if fmt == "chat" else messages_frames()
+
+    def answers(received: Received) -> list[Step]:
+        whole: list[Step] = [Head()]
+        for frame in frames:
+            whole += [Chunk(frame), Pause(0.002)]
+        return dice.choice(
+            [
+                whole,
+                whole,
+                whole,
+                [Head(), *map(Chunk, frames[:3]), Drop()],
+                [Whole({"error": {"message": "no", "type": "x"}}, 500)],
+                [Drop()],
+                [Hang()],
+                [Head(), *map(Chunk, frames[:3]), Hang()],
+            ]
+        )
+
+    return answers
+
+
+async def _one(stand: Stand, dice: random.Random) -> None:
+    fmt, upstream = dice.choice(FORMATS), dice.choice(FORMATS)
+    timeout = aiohttp.ClientTimeout(total=dice.choice((0.05, 0.3)))
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        try:
+            async with session.post(
+                stand.gateway.url + PATHS[fmt],
+                json=ask_body(fmt, upstream, stream=True),
+                headers=stand.gateway.auth(fmt),
+            ) as response:
+                await response.read()
+        except (TimeoutError, aiohttp.ClientError):
+            return
+
+
+@pytest.mark.timeout(900)
+async def test_thousands_of_broken_requests_leave_no_connection_task_or_memory(
+    stand: Stand,
+) -> None:
+    dice = random.Random(7)
+    stand.chat.default = _moody("chat", dice)  # type: ignore[assignment]
+    stand.messages.default = _moody("messages", dice)  # type: ignore[assignment]
+
+    async def rounds(count: int) -> None:
+        for _ in range(count):
+            await asyncio.gather(*(_one(stand, dice) for _ in range(CLIENTS)))
+            stand.chat.requests.clear()
+            stand.messages.requests.clear()
+        await until(lambda: not stand.gateway.open_requests)
+        await until(lambda: not stand.chat.open and not stand.messages.open)
+
+    await rounds(5)
+    tasks = len(asyncio.all_tasks())
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    await rounds(ROUNDS)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < GROWTH_BYTES
+    assert len(asyncio.all_tasks()) <= tasks + 20
+    rows = await stand.gateway.rows((ROUNDS + 5) * CLIENTS, timeout=30)
+    assert len(rows) <= (ROUNDS + 5) * CLIENTS
+    assert {row["status"] for row in rows} <= {"success", "error", "cancelled"}
+
+
+@pytest.mark.timeout(900)
+async def test_a_thousand_slow_streams_are_served_at_once(stand: Stand) -> None:
+    frames = chat_frames([f"{number} " for number in range(20)])
+    steps: list[Step] = [Head()]
+    for frame in frames:
+        steps += [Chunk(frame), Pause(0.5)]
+    stand.chat.default = steps
+
+    async def one() -> bool:
+        reply = await stand.gateway.ask("chat", ask_body("chat", "chat", stream=True))
+        return reply.body.endswith(b"data: [DONE]\n\n")
+
+    assert all(await asyncio.gather(*(one() for _ in range(1000))))

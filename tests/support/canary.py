@@ -1,0 +1,78 @@
+"""No secret leaves: a pytest plugin that watches the whole suite.
+
+Every value that becomes a `Secret` during the session is remembered, and so is what tests mint with
+`canary()`. After each test all log records it caused, and the databases and spools in its temporary
+folder, are searched for every one of them. Bodies sent to clients and `repr`s of live objects are
+searched by the gateway's own tests with `leaks_in`.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plexus_proxy.crypto import Secret
+
+MIN_CHARS = 12
+"""Shorter values are words of a test, not secrets: they would be found anywhere."""
+
+_known: set[str] = set()
+
+
+def canary(kind: str = "sk") -> str:
+    """A secret nobody else has; `kind` tells which one it was, should it turn up."""
+    value = f"{kind}-canary-{secrets.token_hex(12)}"
+    _known.add(value)
+    return value
+
+
+def leaks_in(text: str) -> list[str]:
+    """The known secrets in `text`, shortened so that the report is no leak itself."""
+    return sorted(f"{value[: MIN_CHARS + 4]}…" for value in _known if value in text)
+
+
+class _Collector(logging.Handler):
+    """Finished lines with tracebacks, before any masking: code must not rely on that."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+def pytest_configure() -> None:
+    plain = Secret.__init__
+
+    def remembering(self: Secret, value: str) -> None:
+        plain(self, value)
+        if len(value) >= MIN_CHARS:
+            _known.add(value)
+
+    Secret.__init__ = remembering  # type: ignore[method-assign]  # an observer, nothing changes
+
+
+@pytest.fixture(autouse=True)
+def no_secret_leaves(request: pytest.FixtureRequest) -> Iterator[None]:
+    collector = _Collector()
+    root = logging.getLogger()
+    root.addHandler(collector)
+    yield
+    root.removeHandler(collector)
+    if found := leaks_in("\n".join(collector.lines)):
+        pytest.fail(f"secrets in the log: {found}")
+    if "tmp_path" in request.fixturenames:
+        for path, found in leaks_on_disk(request.getfixturevalue("tmp_path")):
+            pytest.fail(f"secrets in {path.name}: {found}")
+
+
+def leaks_on_disk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Databases (with their journals) and spools below `folder` that hold a secret."""
+    for path in folder.rglob("*"):
+        stored = path.is_file() and (".db" in path.name or "spool" in path.parts)
+        if stored and (found := leaks_in(path.read_bytes().decode("latin-1"))):
+            yield path, found
