@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParserPy
 
 from plexus_proxy.config.model import Limits, Shutdown
 from plexus_proxy.drain import Drain
@@ -74,6 +75,13 @@ async def edge() -> AsyncIterator[Edge]:
     await service.stop()
 
 
+@pytest.fixture(params=["compiled", "pure"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp has two parsers; which one runs depends on the platform."""
+    if request.param == "pure":
+        monkeypatch.setattr("aiohttp.web_protocol.HttpRequestParser", HttpRequestParserPy)
+
+
 async def test_an_ordinary_request_is_served(edge: Edge) -> None:
     assert b"200 OK" in await edge.exchange(GET)
 
@@ -123,6 +131,7 @@ async def test_an_ordinary_request_is_served(edge: Edge) -> None:
         pytest.param(b"GET /first HTTP/1.1\nHost: a\n\n", id="bare line feeds"),
     ],
 )
+@pytest.mark.usefixtures("parser")
 async def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_served(
     edge: Edge, head: bytes
 ) -> None:
@@ -133,6 +142,7 @@ async def test_ambiguous_framing_is_refused_and_nothing_behind_it_is_served(
     assert "/first" not in edge.served
 
 
+@pytest.mark.usefixtures("parser")
 async def test_ambiguous_framing_behind_a_declined_upgrade_is_refused(edge: Edge) -> None:
     upgrade = b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     tail = b"POST /first HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
