@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from plexus_proxy.errors import PlexusError, Stalled, TimedOut
 from plexus_proxy.formats.format import Relay
@@ -32,13 +33,19 @@ class ClientStream:
         self._request = request
         self._response = web.StreamResponse(headers=headers)
         self._transport = request.transport
-        self._chunked = True
+        self._chunked = request.version >= HttpVersion11  # older clients read to the end
+        if self._chunked:
+            self._response.enable_chunked_encoding()
 
     async def start(self, head: bytes) -> None:
         """Send status, headers and the first bytes in one write."""
         await self._response.prepare(self._request)
-        self._chunked = self._response.chunked
         await self._response.write(head)
+
+    @property
+    def gone(self) -> bool:
+        transport = self._transport
+        return transport is None or transport.is_closing()
 
     def write(self, data: bytes) -> None:
         transport = self._transport
@@ -104,7 +111,7 @@ class Pump:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def keep_alive(self) -> None:
-        if not self._client.behind:
+        if not self._client.behind and not self._client.gone:
             self._client.write(self._keepalive)
 
     async def run(self, answer: Answer, watch: StallWatch, deadline: float) -> None:
