@@ -1,4 +1,4 @@
-"""The canonical stream: what every upstream format is read into and every client format is written from.
+"""The canonical stream: upstream formats are read into it, client formats written from it.
 
 A stream is `Start`, then blocks, then `Finish`; or it ends early with `Failure`. A block is
 `BlockStart(index)`, any number of deltas with the same index, `BlockEnd(index)`. Indices count up

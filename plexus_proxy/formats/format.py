@@ -16,6 +16,19 @@ from plexus_proxy.formats.events import Event, Usage
 from plexus_proxy.formats.sse import Frame
 
 
+class Marks(Struct, frozen=True, kw_only=True):
+    """Where things stand in a body, found while peeking, so that splicing need not look again."""
+
+    body: bytes
+    """The very body the marks belong to."""
+    model: tuple[int, int]
+    """Start and end of the value of the only top-level `model`, quotes included."""
+    envelopes: bool
+    """The body carries reasoning envelopes of ours."""
+    stream_options: bool = False
+    """Chat Completions: the body has stream_options."""
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """What the corridor needs to know of a request body; everything else stays bytes."""
 
@@ -28,6 +41,7 @@ class Call(Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     session: str | None = None
     """What the body says of the client's session (prompt_cache_key, metadata.user_id, user)."""
+    marks: Marks | None = None
 
 
 class Observer(Protocol):
@@ -64,7 +78,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> Sequence[Event]:
-        """At the end of the upstream: what it forgot (BlockEnd, Finish), or Failure if it was cut."""
+        """At the upstream's end: what it forgot (BlockEnd, Finish), or Failure if it was cut."""
         ...
 
 

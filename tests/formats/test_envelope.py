@@ -1,0 +1,63 @@
+"""Opaque state travels through a client and comes back unaltered."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plexus_proxy.formats import envelope
+from plexus_proxy.formats.events import Opaque
+
+
+def sealed(content: bytes) -> str:
+    return "gw1." + base64.urlsafe_b64encode(content).decode()
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    st.builds(
+        Opaque,
+        kind=st.sampled_from(["sig", "redacted", "enc", "gsig"]),
+        data=TEXT,
+        issuer=TEXT,
+        model=TEXT,
+        item_id=TEXT,
+    )
+)
+def test_what_was_packed_is_unpacked(opaque: Opaque) -> None:
+    packed = envelope.pack(opaque)
+    assert envelope.unpack(packed) == opaque
+    assert envelope.pack(opaque) == packed
+
+
+def test_an_envelope_is_its_prefix_and_url_safe_base64() -> None:
+    packed = envelope.pack(Opaque("sig", "?>~ÿ" * 9, "p", "m"))
+    assert packed.startswith("gw1.")
+    assert packed.removeprefix("gw1.").replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "sig",
+        "gw1.",
+        "gw1.====",
+        "gw1.é",
+        "gw1.AAAA",
+        sealed(b'{"v":2,"issuer":"","kind":"sig","model":"","data":""}'),
+        sealed(b'{"v":1,"issuer":"","kind":"new","model":"","data":""}'),
+        sealed(b"[" * 50_000),
+    ],
+)
+def test_junk_is_no_envelope(junk: str) -> None:
+    assert envelope.unpack(junk) is None
+
+
+@given(TEXT)
+def test_no_text_makes_unpacking_fail(text: str) -> None:
+    envelope.unpack(text)
+    envelope.unpack("gw1." + text)
