@@ -12,7 +12,6 @@ from msgspec import Struct, structs
 
 from plexus_proxy.config.model import Provider
 from plexus_proxy.config.timeouts import ResolvedTimeouts
-from plexus_proxy.crypto import Secret
 from plexus_proxy.errors import PlexusError, UpstreamFault
 from plexus_proxy.formats.conversation import Conversation, Crossing, ToolCall
 from plexus_proxy.formats.format import Call, Format
@@ -121,7 +120,6 @@ class Dispatcher:
             crossing=crossing,
             streamed=call.stream,
             hide_usage=not call.include_usage,
-            secrets=_secrets(candidate.provider),
         )
 
     def _translated(
@@ -153,8 +151,3 @@ def _tool_ids(conversation: Conversation) -> list[str]:
     return [
         part.id for turn in conversation.turns for part in turn.parts if isinstance(part, ToolCall)
     ]
-
-
-def _secrets(provider: Provider) -> tuple[Secret, ...]:
-    configured = tuple(provider.headers.values())
-    return (provider.api_key, *configured) if provider.api_key else configured

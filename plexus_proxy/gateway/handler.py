@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from random import Random
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from plexus_proxy.gateway.pump import ClientStream, Pump
 from plexus_proxy.gateway.replies import error_response, request_id_of
 from plexus_proxy.routing.aliases import route
 from plexus_proxy.upstream.attempt import Primed, Whole
+from plexus_proxy.upstream.scrub import scrub
 from plexus_proxy.upstream.stall import StallWatch
 from plexus_proxy.usage.recorder import Recorder
 from plexus_proxy.vault.reasoning import ReasoningVault
@@ -117,7 +119,13 @@ class Gateway:
         try:
             await client.start(primed.head)
             if answer is not None:
-                pump = Pump(relay, client, reply.client.keepalive, reply.clock.limit_s("idle"))
+                pump = Pump(
+                    relay,
+                    client,
+                    reply.client.keepalive,
+                    reply.clock.limit_s("idle"),
+                    partial(scrub, provider=reply.attempt.candidate.provider),
+                )
                 await pump.run(answer, self._watch, reply.clock.deadline)
             exchange.error = relay.fault
             reply.attempt.end(relay.fault)

@@ -6,7 +6,7 @@ task, timer or log line per chunk. Silence is watched by the StallWatch sweep.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
@@ -82,17 +82,27 @@ class Pump:
         "_keepalive",
         "_relay",
         "_scope",
+        "_scrub",
         "_stalled",
         "idle_s",
         "paused",
         "seen",
     )
 
-    def __init__(self, relay: Relay, client: ClientStream, keepalive: bytes, idle_s: float) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        client: ClientStream,
+        keepalive: bytes,
+        idle_s: float,
+        scrub: Callable[[bytes], bytes],
+    ) -> None:
+        """`scrub` takes secrets out of what the provider says when it fails."""
         self._relay = relay
         self._client = client
         self._keepalive = keepalive
         self._scope: asyncio.Timeout | None = None
+        self._scrub = scrub
         self._stalled = False
         self.idle_s = idle_s
         self.seen = 0
@@ -101,9 +111,10 @@ class Pump:
     def __call__(self, chunk: bytes) -> bool:
         """Relay one chunk; False when the client is behind or the relay has ended the stream."""
         self.seen += len(chunk)
-        if out := self._relay.feed(chunk):
-            self._client.write(out)
-        return self._relay.fault is None and not self._client.behind
+        relay = self._relay
+        if out := relay.feed(chunk):
+            self._client.write(out if relay.fault is None else self._scrub(out))
+        return relay.fault is None and not self._client.behind
 
     def stall(self) -> None:
         self._stalled = True
@@ -140,4 +151,4 @@ class Pump:
         finally:
             watch.remove(self)
         if tail:
-            self._client.write(tail)
+            self._client.write(self._scrub(tail))

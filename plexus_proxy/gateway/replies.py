@@ -79,7 +79,7 @@ def _is_relayable(error: Refused) -> bool:
         return False
     try:
         return isinstance(msgspec.json.decode(error.body), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from plexus_proxy.crypto import Secret
 from plexus_proxy.errors import Garbled, PlexusError, Refused
 from plexus_proxy.formats.conversation import Crossing, Remembered
 from plexus_proxy.formats.format import Format, Observer, Relay
@@ -23,6 +22,7 @@ from plexus_proxy.formats.relay import (
 from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.upstream.client import Answer, OutgoingRequest, Upstream
 from plexus_proxy.upstream.clock import PhaseClock
+from plexus_proxy.upstream.scrub import scrub, scrub_fault
 from plexus_proxy.usage.record import AttemptRecord
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -30,6 +30,8 @@ MAX_ERROR_BYTES = 64 * 1024
 _MAX_REASON_CHARS = 2000
 _SSE = "text/event-stream"
 _OK = range(200, 300)
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_SSE_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class Attempt:
@@ -49,6 +51,8 @@ class Attempt:
     def end(self, fault: PlexusError | None) -> None:
         """The attempt is over; the first call counts."""
         if self.ended is None:
+            if fault is not None:
+                scrub_fault(fault, self.candidate.provider)
             self.ended = time.monotonic()
             self.fault = fault
             self.succeeded = fault is None
@@ -78,8 +82,6 @@ class Work(Struct, frozen=True, kw_only=True):
     crossing: Crossing
     streamed: bool
     hide_usage: bool
-    secrets: tuple[Secret, ...]
-    """Taken out of error bodies, should the provider echo them."""
 
     @property
     def translated(self) -> bool:
@@ -119,16 +121,10 @@ async def run(
                 raise await _refused(work, answer)
             if not work.streamed:
                 return await _whole(work, attempt, answer)
-            if _is_json(answer):
-                return await _stream_of_json(work, attempt, answer)
-            return await _primed(work, attempt, answer)
+            return await _streamed(work, attempt, answer)
         except BaseException:
             answer.close()
             raise
-
-
-def _is_json(answer: Answer) -> bool:
-    return answer.headers.get("content-type", "").startswith("application/json")
 
 
 async def _refused(work: Work, answer: Answer) -> Refused:
@@ -136,8 +132,6 @@ async def _refused(work: Work, answer: Answer) -> Refused:
         body = await answer.read(MAX_ERROR_BYTES)
     except Garbled:
         body = b""  # the status alone says enough
-    for secret in work.secrets:
-        body = body.replace(secret.reveal().encode(), b"***")
     answer.close()
     return work.provider.read_error(answer.status, answer.headers, body)
 
@@ -145,7 +139,7 @@ async def _refused(work: Work, answer: Answer) -> Refused:
 async def _whole(work: Work, attempt: Attempt, answer: Answer) -> Whole:
     body = await answer.read(MAX_ANSWER_BYTES)
     answer.close()
-    if answer.headers.get("content-type", "").startswith(_SSE):
+    if body.lstrip(_BLANK).startswith(_SSE_STARTS):
         relay_events = events_of_stream(work.provider, work.crossing, body, attempt.observer)
         out = work.client.write_response(relay_events, work.crossing)
         return Whole(200, {"content-type": "application/json"}, out, remembered_in(relay_events))
@@ -173,10 +167,25 @@ def _as_utf8(body: bytes, answer: Answer) -> bytes:
     return body
 
 
-async def _stream_of_json(work: Work, attempt: Attempt, answer: Answer) -> Primed:
-    """The client asked for a stream, the provider sent a whole answer: replay it as one."""
-    text = _as_utf8(await answer.read(MAX_ANSWER_BYTES), answer)
+async def _streamed(work: Work, attempt: Attempt, answer: Answer) -> Primed:
+    """What was sent, a stream or a whole answer, is told by its first byte: labels are wrong."""
+    start = b""
+
+    def peek(chunk: bytes) -> bool:
+        nonlocal start
+        start += chunk
+        return not start.strip(_BLANK)
+
+    ended = await answer.pour(peek)
+    if not start.lstrip(_BLANK).startswith(b"{"):
+        return await _primed(work, attempt, answer, start, ended)
+    rest = b"" if ended else await answer.read(MAX_ANSWER_BYTES)
     answer.close()
+    return _stream_of_json(work, attempt, _as_utf8(start + rest, answer))
+
+
+def _stream_of_json(work: Work, attempt: Attempt, text: bytes) -> Primed:
+    """The client asked for a stream, the provider sent a whole answer: replay it as one."""
     attempt.observer.body(text)
     if attempt.observer.failure is not None:
         raise attempt.observer.failure
@@ -186,7 +195,10 @@ async def _stream_of_json(work: Work, attempt: Attempt, answer: Answer) -> Prime
     return Primed({"content-type": _SSE}, head, relay, None)
 
 
-async def _primed(work: Work, attempt: Attempt, answer: Answer) -> Primed:
+async def _primed(
+    work: Work, attempt: Attempt, answer: Answer, start: bytes, ended: bool
+) -> Primed:
+    """`start` is what was read already; `ended` says that it was all."""
     relay: Relay = (
         Translation(work.provider, work.client, work.crossing)
         if work.translated
@@ -199,12 +211,16 @@ async def _primed(work: Work, attempt: Attempt, answer: Answer) -> Primed:
         head.append(relay.feed(chunk))
         return not relay.committed and relay.fault is None
 
-    ended = await answer.pour(prime)
+    if prime(start) and not ended:
+        ended = await answer.pour(prime)
     if ended and relay.fault is None:
         head.append(relay.close())
     if relay.fault is not None and not relay.committed:
         raise relay.fault
     if ended or relay.fault is not None:
         answer.close()
-        return Primed(answer.headers, b"".join(head), relay, None)
+        told = b"".join(head)
+        if relay.fault is not None:
+            told = scrub(told, attempt.candidate.provider)
+        return Primed(answer.headers, told, relay, None)
     return Primed(answer.headers, b"".join(head), relay, answer)

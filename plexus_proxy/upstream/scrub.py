@@ -1,0 +1,29 @@
+"""A failing provider may echo our own credential: it is taken out before anyone reads it."""
+
+from plexus_proxy.config.model import Provider
+from plexus_proxy.errors import PlexusError, Refused
+
+_MASK = "***"
+_MIN_CHARS = 8
+"""Shorter values of configured headers are words, not secrets; masking them would spoil JSON."""
+
+
+def scrub(text: bytes, provider: Provider) -> bytes:
+    """`text` without the provider's credential and configured header values."""
+    for secret in _secrets(provider):
+        text = text.replace(secret.encode(), _MASK.encode())
+    return text
+
+
+def scrub_fault(fault: PlexusError, provider: Provider) -> None:
+    """The same for a fault's message and body, in place."""
+    for secret in _secrets(provider):
+        fault.message = fault.message.replace(secret, _MASK)
+    if isinstance(fault, Refused):
+        fault.body = scrub(fault.body, provider)
+
+
+def _secrets(provider: Provider) -> list[str]:
+    configured = [*provider.headers.values(), *([provider.api_key] if provider.api_key else [])]
+    revealed = [secret.reveal() for secret in configured]
+    return [value for value in revealed if len(value) >= _MIN_CHARS]
