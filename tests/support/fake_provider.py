@@ -11,7 +11,7 @@ the request). Everything that arrives is kept in `fake.requests`. Shares no code
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,7 +169,7 @@ class FakeProvider:
                 await self._arrival.wait()
         return self.requests[count - 1]
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         received = Received(
             request.method,
             request.path,
@@ -245,11 +245,11 @@ class FakeProvider:
 
 
 @asynccontextmanager
-async def fake_provider() -> AsyncIterator[FakeProvider]:
+async def fake_provider() -> AsyncGenerator[FakeProvider]:
     """A running FakeProvider."""
     fake = FakeProvider()
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_route("*", "/{path:.*}", fake._serve)
+    app.router.add_route("*", "/{path:.*}", fake.serve)
     runner = web.AppRunner(
         app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None, lingering_time=0
     )

@@ -5,7 +5,7 @@ import io
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -285,7 +285,7 @@ async def stand_builder(tmp_path: Path) -> AsyncIterator[StandBuilder]:
 
 
 @pytest.fixture
-async def stand(stand_builder: StandBuilder) -> AsyncIterator[Stand]:
+async def stand(stand_builder: StandBuilder) -> AsyncGenerator[Stand]:
     async with stand_builder.started() as running:
         yield running
 
