@@ -110,7 +110,7 @@ async def test_missing_unknown_and_malformed_keys_get_the_very_same_answer(
         {"x-api-key": stand.secrets.app[:-1]},
         {"x-api-key": stand.secrets.admin},
         {"x-api-key": "app"},
-        {"x-goog-api-key": "\x7f"},
+        {"x-goog-api-key": " "},
     ]
     answers: set[tuple[int, bytes, str]] = set()
     for headers in attempts:

@@ -61,13 +61,15 @@ def no_secret_leaves(request: pytest.FixtureRequest) -> Iterator[None]:
     collector = _Collector()
     root = logging.getLogger()
     root.addHandler(collector)
+    folder: Path | None = None
+    if "tmp_path" in request.fixturenames:
+        folder = request.getfixturevalue("tmp_path")
     yield
     root.removeHandler(collector)
     if found := leaks_in("\n".join(collector.lines)):
         pytest.fail(f"secrets in the log: {found}")
-    if "tmp_path" in request.fixturenames:
-        for path, found in leaks_on_disk(request.getfixturevalue("tmp_path")):
-            pytest.fail(f"secrets in {path.name}: {found}")
+    for path, found in leaks_on_disk(folder) if folder else ():
+        pytest.fail(f"secrets in {path.name}: {found}")
 
 
 def leaks_on_disk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
