@@ -36,7 +36,7 @@ def _reprs() -> str:
     out: list[str] = []
     for each in gc.get_objects():
         kind = type(each)
-        if kind.__module__.partition(".")[0] == "plexus_proxy":
+        if str(kind.__module__).partition(".")[0] == "plexus_proxy":
             out += [repr(each), str(each)]
     return "\n".join(out)
 

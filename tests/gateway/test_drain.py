@@ -21,7 +21,7 @@ async def test_an_open_stream_runs_to_its_end_and_its_row_is_written(
         stand.chat.enqueue(Head(), *frames[:3], Until(release), *frames[3:])
         asking = asyncio.ensure_future(stand.gateway.ask(fmt, ask_body(fmt, "chat", stream=True)))
         await stand.chat.arrived()
-        stopping = asyncio.ensure_future(stand.gateway.service.stop())
+        stopping = asyncio.ensure_future(stand.gateway.stop())
         await until(lambda: stand.gateway.drain.state == "closed")
         assert not asking.done()
         release.set()
@@ -37,7 +37,7 @@ async def test_while_draining_requests_are_served_on_connections_told_to_close(
 ) -> None:
     stand_builder.config["shutdown"] = {"drain_s": 1, "grace_s": 1}
     async with stand_builder.started() as stand:
-        stopping = asyncio.ensure_future(stand.gateway.service.stop())
+        stopping = asyncio.ensure_future(stand.gateway.stop())
         await until(lambda: stand.gateway.drain.draining)
         reply = await stand.gateway.ask("chat", ask_body("chat", "chat"))
         assert reply.status == 200
@@ -61,7 +61,7 @@ async def test_a_stream_beyond_the_grace_period_is_cut_and_its_row_says_so(
             stand.gateway.ask("chat", ask_body("chat", "chat", stream=True))
         )
         await stand.chat.arrived()
-        await stand.gateway.service.stop()
+        await stand.gateway.stop()
         with pytest.raises(aiohttp.ClientError):
             await asking
         [row] = stand.gateway.rows_now()

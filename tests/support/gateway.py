@@ -148,6 +148,7 @@ class RunningGateway:
         self.drain = Drain()
         self.app: web.Application = build(settings, self.drain)
         self.service = Service(self.app, self.drain, rules_of(self.app))
+        self._stopped = False
         self.url = ""
         self.port = 0
         self.session: aiohttp.ClientSession
@@ -171,6 +172,12 @@ class RunningGateway:
                 yield self
         finally:
             self.service.hurry.set()
+            await self.stop()
+
+    async def stop(self) -> None:
+        """As SIGTERM does; once is enough."""
+        if not self._stopped:
+            self._stopped = True
             await self.service.stop()
 
     def auth(self, fmt: str = "chat") -> dict[str, str]:
