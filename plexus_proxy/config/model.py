@@ -158,6 +158,9 @@ class QuotaChecker(Struct, frozen=True, kw_only=True):
     interval_minutes: Annotated[float, Meta(ge=1)] = field(name="intervalMinutes", default=30)
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def __repr__(self) -> str:
+        return f"QuotaChecker({self.id!r})"  # options hold credentials
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds on what clients may send."""
