@@ -13,6 +13,8 @@ from support.fake_provider import Chunk, FakeProvider, Flood, Hang, Head, Step, 
 from support.gateway import FORMATS, PATHS, Stand, ask_body
 from support.waiting import until
 
+from plexus_proxy.upstream import stall
+
 PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
 OPENING = {"chat": chat_frames()[:3], "messages": messages_frames()[:4]}
 CUT_WITHIN_S = 0.1
@@ -211,3 +213,19 @@ async def test_a_complete_answer_is_no_cancelled_row_though_the_client_hangs_up_
         )
         await response.read()
     assert (await stand.gateway.row())["status"] == "success"
+
+
+async def test_keep_alives_to_clients_that_leave_disturb_nobody(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stall, "KEEPALIVE_S", 0.0)
+    stand.chat.default = [Head(), *map(Chunk, OPENING["chat"]), Hang()]
+
+    async def one(number: int) -> None:
+        async with stand.gateway.request("chat", ask_body("chat", "chat", stream=True)) as response:
+            await response.content.readany()
+            await asyncio.sleep(number * 0.02)
+
+    await asyncio.gather(*(one(number) for number in range(40)))
+    await _assert_nothing_open(stand)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -16,7 +16,7 @@ from support.answers import (
     sse,
 )
 from support.fake_provider import Chunk, Head, Whole
-from support.gateway import FORMATS, Stand, StandBuilder, ask_body, events_in
+from support.gateway import FORMATS, Stand, StandBuilder, ask_body, events_in, spoken_text
 
 MODEL = {"chat": "up-chat", "messages": "up-messages"}
 FRAMES = {"chat": chat_frames(), "messages": messages_frames()}
@@ -493,8 +493,6 @@ async def test_a_stream_in_place_of_json_becomes_one_answer(
 
 
 def _assert_whole_stream(fmt: str, stream: bytes) -> None:
-    from support.gateway import spoken_text
-
     events = events_in(stream)
     assert spoken_text(fmt, events) == "Teal is a colour."
     if fmt == "chat":

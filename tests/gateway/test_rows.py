@@ -11,6 +11,7 @@ from support.answers import (
     chat_error,
     chat_frames,
     chat_tool_body,
+    chat_tool_frames,
     messages_body,
     messages_error,
     messages_frames,
@@ -209,8 +210,6 @@ async def test_tools_are_counted_on_both_sides(stand: Stand, stream: bool) -> No
         for name in ("get_weather", "get_time")
     ]
     if stream:
-        from support.answers import chat_tool_frames
-
         stand.chat.enqueue(Head(), *map(Chunk, chat_tool_frames("get_weather", ['{"a"', ":1}"])))
     else:
         stand.chat.enqueue(Whole(chat_tool_body("get_weather", '{"a":1}')))

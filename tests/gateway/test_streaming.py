@@ -10,6 +10,8 @@ from support.answers import chat_delta, chat_frames, messages_frames, text_delta
 from support.fake_provider import Chunk, Flood, Head, Pause, Step, Until
 from support.gateway import FORMATS, PATHS, Stand, StandBuilder, ask_body, events_in, spoken_text
 
+from plexus_proxy.upstream import stall
+
 PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
 FRAMES = {"chat": chat_frames(), "messages": messages_frames()}
 SOCKET_SLACK = 24_000_000
@@ -141,8 +143,6 @@ async def test_a_client_that_is_behind_is_no_stall(stand_builder: StandBuilder) 
 async def test_silence_is_bridged_by_keep_alives_a_client_ignores(
     stand: Stand, fmt: str, upstream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from plexus_proxy.upstream import stall
-
     monkeypatch.setattr(stall, "KEEPALIVE_S", 0.2)  # 10 s is too long for a test
     frames = FRAMES[upstream]
     stand.provider(upstream).enqueue(
