@@ -84,6 +84,8 @@ class Reasoning(Part, frozen=True, kw_only=True):
 
     text: str
     opaque: Opaque | None = None
+    text_offset: int = 0
+    """Of remembered reasoning: how many characters of the turn's text stood before it."""
 
 
 class Refusal(Part, frozen=True, kw_only=True):
@@ -177,8 +179,16 @@ class Conversation(Struct, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     """Chat Completions: the client asked for a usage chunk."""
+    legacy_functions: bool = False
+    """Chat Completions: the client speaks of `functions`, not of tools, and expects the same."""
     extra: Mapping[str, Raw] = {}
-    """Top-level fields only the client's own format knows, by name: recorded as dropped."""
+    """Fields only the client's own format knows, by name: recorded as dropped."""
+    field_names: Mapping[str, str] = {}
+    """Names here → the client's own names, where they differ, for `Crossing.dropped`."""
+
+    def lose(self, field: str, crossing: "Crossing") -> None:
+        """Record that `field` of this struct cannot be carried, by the client's name for it."""
+        crossing.drop(self.field_names.get(field, field))
 
 
 class Crossing(Struct, kw_only=True):
@@ -208,6 +218,8 @@ class Crossing(Struct, kw_only=True):
     dropped: list[str] = msgspec.field(default_factory=list[str])
     tool_names: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Name on the provider's wire → name the client declared, where they differ."""
+    legacy_functions: bool = False
+    """Chat clients: answer with `function_call` in place of tool calls."""
     custom_tools: set[str] = msgspec.field(default_factory=set[str])
     """Client names of custom tools that are emulated as functions with one `input` string."""
 

@@ -1,0 +1,36 @@
+"""The tools of a conversation as another format's provider may be offered them."""
+
+from plexus_proxy.errors import BadRequest
+from plexus_proxy.formats.conversation import Conversation, Crossing, ServerTool, Tool
+
+
+def offered_tools(conversation: Conversation, crossing: Crossing) -> list[Tool]:
+    """The client's own tools, each name once, narrowed to those its choice allows.
+
+    Tools that a provider would execute belong to that provider: they are dropped, and refused when
+    nothing else is offered or one of them is forced. Raises BadRequest.
+    """
+    choice = conversation.tool_choice
+    tools: dict[str, Tool] = {}
+    servers: dict[str, ServerTool] = {}
+    for tool in conversation.tools:
+        if isinstance(tool, ServerTool):
+            servers[tool.name] = tool
+        elif tool.name not in tools:
+            tools[tool.name] = tool
+    if len(tools) < len(conversation.tools):
+        conversation.lose("tools", crossing)
+    names = choice.names if choice and choice.mode != "none" else ()
+    forced = choice is not None and choice.mode == "required"
+    foreign = [tool for name, tool in servers.items() if not tools or (forced and name in names)]
+    if foreign:
+        raise BadRequest(
+            f"The tool '{foreign[0].name}' ({foreign[0].type}) is executed by the provider it"
+            " belongs to; this model's provider has none like it.",
+            param="tools",
+        )
+    if unknown := [name for name in names if name not in tools and name not in servers]:
+        raise BadRequest(f"tool_choice names an unknown tool: '{unknown[0]}'.", param="tool_choice")
+    if not names or (forced and len(names) == 1):
+        return list(tools.values())
+    return [tool for name, tool in tools.items() if name in names]
