@@ -35,8 +35,8 @@ def as_object(text: str) -> Raw:
 
 
 def as_text(value: Raw | bytes) -> str:
-    """A JSON object as the text of arguments: as it was written."""
-    return bytes(value).decode()
+    """A JSON object as the text of arguments: as it was written, without the white space."""
+    return msgspec.json.format(bytes(value), indent=-1).decode()
 
 
 def wrapped(custom_input: str) -> Raw:

@@ -1,4 +1,4 @@
-"""Clients' JSON bodies: decoded, or refused with the place and the reason.
+"""JSON bodies: decoded, or refused with the place and the reason.
 
 msgspec speaks of JSON pointers and Python types; clients get the field's path and JSON's own words.
 """
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from plexus_proxy.errors import BadRequest
+from plexus_proxy.errors import BadRequest, Garbled
 
 T = TypeVar("T")
 
@@ -35,24 +35,42 @@ decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 decode_items = msgspec.json.Decoder(list[Raw]).decode
 
 
-def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw, at: str = "") -> T:
-    """`body` as the decoder's type. Raises BadRequest naming the path; `at` is where body stands.
+def parse(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw) -> T:
+    """`body` as the decoder's type. Half of an emoji, which JavaScript programs send when they cut
+    strings, becomes U+FFFD.
 
-    Half of an emoji, which JavaScript clients send when they cut strings, becomes U+FFFD.
-    """
+    Raises msgspec.DecodeError, UnicodeDecodeError, RecursionError."""
     try:
         return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        mended = _mend(bytes(body))
+        if mended is None:
+            raise
+    return decoder.decode(mended)
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw, at: str = "") -> T:
+    """What a client sent. Raises BadRequest naming the path; `at` is where `body` stands."""
+    try:
+        return parse(decoder, body)
     except msgspec.ValidationError as error:
         raise _wrong_type(str(error), at) from error
     except msgspec.DecodeError as error:
-        mended = _mend(bytes(body))
-        if mended is None:
-            raise _not_json(str(error), at) from error
+        raise _not_json(str(error), at) from error
     except UnicodeDecodeError as error:
         raise BadRequest("The request body is not valid UTF-8.", param=at or None) from error
     except RecursionError as error:
         raise BadRequest("The request body is nested too deeply.", param=at or None) from error
-    return decode(decoder, mended, at)
+
+
+def decode_answer(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw) -> T:
+    """What a provider sent. Raises Garbled."""
+    try:
+        return parse(decoder, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Garbled(f"The provider's answer cannot be read: {error}") from error
 
 
 def _mend(body: bytes) -> bytes | None:

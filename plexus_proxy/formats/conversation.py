@@ -85,7 +85,8 @@ class Reasoning(Part, frozen=True, kw_only=True):
     text: str
     opaque: Opaque | None = None
     text_offset: int = 0
-    """Of remembered reasoning: how many characters of the turn's text stood before it."""
+    """How many characters of the turn's text came before it; of reasoning that a client or we kept
+    apart from the text."""
 
 
 class Refusal(Part, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from plexus_proxy.errors import Kind, Refused
+from plexus_proxy.errors import Garbled, Kind, Refused
 
 MAX_MESSAGE_CHARS = 2000
 MAX_RETRY_AFTER_S = 8 * 86400.0
@@ -93,6 +93,7 @@ _CREDIT_WORDS = (
 _QUOTA_WORDS = ("quota exceeded", "account balance", "quota limit", "usage limit")
 """On a 400 these mean an empty account; on a 429 they may be about a short window."""
 
+_ERROR_FIELDS = ("error", "errorMessage", "message", "detail")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 _SPACE = re.compile(r"\s+")
@@ -119,6 +120,15 @@ def read_refusal(
         retry_after_s=retry_after_s(headers),
         in_stream=in_stream,
     )
+
+
+def error_of_answer(body: bytes) -> Refused | Garbled:
+    """What to raise for a 200 answer that holds no answer: the error it holds, if it does."""
+    value = _json(body)
+    fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if any(fields.get(name) for name in _ERROR_FIELDS):
+        return read_refusal(200, {}, body)
+    return Garbled("The provider's answer holds no message.")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -6,9 +6,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.formats import body as bodies
-from plexus_proxy.formats import envelope, media
+from plexus_proxy.formats import media
 from plexus_proxy.formats.body import invalid
 from plexus_proxy.formats.chat import types as wire
+from plexus_proxy.formats.chat.reasoning import read_reasoning
 from plexus_proxy.formats.conversation import (
     Audio,
     Cache,
@@ -16,7 +17,6 @@ from plexus_proxy.formats.conversation import (
     Document,
     Image,
     Part,
-    Reasoning,
     ReasoningControl,
     Refusal,
     ResponseFormat,
@@ -29,7 +29,6 @@ from plexus_proxy.formats.conversation import (
     Turn,
 )
 from plexus_proxy.formats.effort import known_effort
-from plexus_proxy.formats.events import Opaque
 
 _FORMAT = "chat"
 _REQUEST = msgspec.json.Decoder(wire.SentRequest)
@@ -56,7 +55,6 @@ class _Typed(Struct, frozen=True):
 _TYPED = msgspec.json.Decoder(_Typed)
 _TOOL = msgspec.json.Decoder(wire.Tool)
 _STRING = msgspec.json.Decoder(str)
-_DETAIL = msgspec.json.Decoder(wire.ReasoningDetail)
 
 
 def read_request(body: bytes) -> Conversation:
@@ -144,7 +142,7 @@ class _Reading:
                 yield part
 
     def _assistant(self, message: wire.SentMessage, path: str) -> Iterator[Part]:
-        yield from _reasoning_of(message)
+        yield from read_reasoning(message)
         yield from self._parts(message.content, f"{path}.content")
         if message.refusal:
             yield Refusal(text=message.refusal)
@@ -303,56 +301,6 @@ def _tool_call(call: wire.ToolCall, path: str) -> ToolCall:
         return ToolCall(id=call.id or "", name=custom.name, arguments=custom.input, custom=True)
     function = bodies.require(call.function, f"{path}.function")
     return ToolCall(id=call.id or "", name=function.name, arguments=_arguments(function))
-
-
-def _reasoning_of(message: wire.SentMessage) -> Iterator[Reasoning]:
-    """The reasoning a client has echoed, from whichever extension field it kept.
-
-    Details whose text is missing belong to `reasoning_content` if there is but one of them.
-    """
-    text = _text(message.reasoning_content) or _text(message.reasoning)
-    details = list(_details(message.reasoning_details))
-    untold = [each for each in details if each.type == "reasoning.text" and not each.text]
-    told = any(each.text or each.summary for each in details)
-    if text and not told and len(untold) != 1:
-        yield Reasoning(text=text)
-    for each in details:
-        own = each.text or each.summary or ""
-        if each in untold and len(untold) == 1 and not told:
-            own = text
-        opaque = _opaque(each)
-        if own or opaque:
-            yield Reasoning(text=own, opaque=opaque)
-
-
-def _text(value: Raw | UnsetType) -> str:
-    if value is UNSET or not bytes(value).startswith(b'"'):
-        return ""
-    return bodies.decode(_STRING, value)
-
-
-def _details(value: Raw | UnsetType) -> Iterator[wire.ReasoningDetail]:
-    """Details as far as we know their shape; being an extension, none is refused."""
-    try:
-        items = [] if value is UNSET else bodies.decode_items(value)
-    except msgspec.DecodeError:
-        return
-    for each in items:
-        try:
-            yield _DETAIL.decode(each)
-        except msgspec.DecodeError:
-            continue
-
-
-def _opaque(detail: wire.ReasoningDetail) -> Opaque | None:
-    """The state of a detail: in our envelope, or in the vendor's own form."""
-    data = detail.signature or detail.data
-    if not data:
-        return None
-    if envelope.is_envelope(data):
-        return envelope.unpack(data)
-    kind = "sig" if detail.signature else "enc"
-    return Opaque(kind, data, item_id=detail.id or "")
 
 
 def _tool(tool: Raw, path: str) -> Tool | ServerTool:

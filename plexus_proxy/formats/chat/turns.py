@@ -30,8 +30,6 @@ from plexus_proxy.formats.conversation import (
 from plexus_proxy.formats.toolnames import short_id, wire_name
 from plexus_proxy.formats.toolpairs import merged, paired
 
-DETAILS_FORMAT = "gateway-v1"
-
 _IMAGE_ATTACHED = "[image attached below]"
 _FILE_ATTACHED = "[file attached below]"
 _EMPTY_ERROR = "Error: the tool gave no output."

@@ -94,6 +94,8 @@ class ReasoningDetail(Struct, frozen=True, omit_defaults=True):
     data: str | None = None
     id: str | None = None
     format: str | None = None
+    text_offset: int = 0
+    """Ours: characters of the message's content that came before this piece."""
 
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
 
+from plexus_proxy.formats import arguments, envelope, media
 from plexus_proxy.formats import body as bodies
-from plexus_proxy.formats import envelope, media
 from plexus_proxy.formats.body import invalid
 from plexus_proxy.formats.conversation import (
     Cache,
@@ -328,10 +328,14 @@ def _search_result(block: wire.SearchResultBlock) -> Document:
 
 
 def _tool_call(block: wire.ToolUseBlock, path: str) -> ToolCall:
-    arguments = bytes(block.input).decode()
-    if not arguments.startswith("{"):
+    if not bytes(block.input).startswith(b"{"):
         raise invalid(f"{path}.input", "it must be an object.")
-    return ToolCall(id=block.id, name=block.name, arguments=arguments, cache=_cache(block))
+    return ToolCall(
+        id=block.id,
+        name=block.name,
+        arguments=arguments.as_text(block.input),
+        cache=_cache(block),
+    )
 
 
 def _opaque(data: str, kind: OpaqueKind) -> Opaque | None:

@@ -115,7 +115,10 @@ def _with_remembered(
     Nothing foreign or unsigned is sent: "Invalid signature in thinking block" would be the answer.
     """
     kept = [part for part in parts if not isinstance(part, Reasoning) or _is_own(part, crossing)]
-    if any(isinstance(part, Reasoning) for part in kept):
+    echoed = [part for part in kept if isinstance(part, Reasoning)]
+    if any(part.text_offset for part in echoed):
+        return _interleaved([part for part in kept if not isinstance(part, Reasoning)], echoed)
+    if echoed:
         return kept
     for part in kept:
         if isinstance(part, ToolCall) and (known := crossing.remembered.get(part.id)):
@@ -138,7 +141,7 @@ def _is_own(part: Reasoning, crossing: Crossing) -> bool:
 
 
 def _interleaved(parts: Sequence[Part], known: Sequence[Reasoning]) -> list[Part]:
-    """Each remembered thinking at its place in the turn's text."""
+    """Each piece of thinking at its place in the turn's text."""
     out: list[Part] = []
     waiting = list(known)
     offset = 0

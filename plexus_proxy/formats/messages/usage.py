@@ -1,0 +1,53 @@
+"""Usage of Messages. `input_tokens` excludes cache reads and writes, `output_tokens` includes
+thinking. Source: Anthropic API reference, "Messages", usage."""
+
+from msgspec import Struct
+
+from plexus_proxy.formats.events import Usage
+
+
+class OutputDetails(Struct, frozen=True, gc=False):
+    thinking_tokens: int | None = None
+
+
+class WireUsage(Struct, frozen=True, gc=False):
+    """As servers send it; every count may be missing or null."""
+
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: OutputDetails | None = None
+
+
+class WrittenUsage(Struct, frozen=True, gc=False, omit_defaults=True):
+    """As we send it."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+    output_tokens_details: OutputDetails | None = None
+
+
+def read_usage(wire: WireUsage) -> Usage:
+    """In disjoint buckets; contradictory counts are clamped at 0."""
+    details = wire.output_tokens_details
+    thinking = (details.thinking_tokens if details else None) or 0
+    return Usage(
+        input_tokens=wire.input_tokens or 0,
+        cache_read_tokens=wire.cache_read_input_tokens or 0,
+        cache_write_tokens=wire.cache_creation_input_tokens or 0,
+        output_tokens=max(0, (wire.output_tokens or 0) - thinking),
+        reasoning_tokens=thinking,
+    )
+
+
+def write_usage(usage: Usage) -> WrittenUsage:
+    return WrittenUsage(
+        usage.input_tokens,
+        usage.cache_write_tokens,
+        usage.cache_read_tokens,
+        usage.completion_tokens,
+        OutputDetails(usage.reasoning_tokens) if usage.reasoning_tokens else None,
+    )
