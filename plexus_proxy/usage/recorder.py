@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ QUEUE_ROWS = 20_000
 REPLAY_S = 2.0
 _INSERT_S = 10.0
 _ORPHANS_S = 15.0
+_LAST_REPLAY_S = 5.0
 _SPILLS = 3  # overflowing queues on their way to the disk at the same time
 
 
@@ -177,6 +178,10 @@ class Recorder:
         await self.flush()
         if self._spills:
             await asyncio.wait(self._spills)
+        if self._spool.waiting and not self._away:
+            with suppress(TimeoutError):  # what is left comes home at the next start
+                async with asyncio.timeout(_LAST_REPLAY_S):
+                    await self.replay()
         if self._pending:
             self._lose(len(self._pending), "neither the database nor the disk takes them")
         await self._on_disk(self._spool.close)
