@@ -1,0 +1,150 @@
+"""The Chat Completions API's own view of a request: everything it would answer with a 400.
+
+Written from the vendor's rules (chat-completions.md §2-5 of the design notes) and sharing no code
+with the package. `problems(body)` lists what is wrong.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+FIELDS = {
+    "model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens",
+    "temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls",
+    "response_format", "reasoning_effort", "verbosity", "service_tier", "user",
+    "prompt_cache_key", "seed", "n",
+}  # fmt: skip
+MESSAGE_FIELDS = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls"},
+    "tool": {"role", "content", "tool_call_id"},
+}
+PARTS = {
+    "system": {"text"},
+    "user": {"text", "image_url", "input_audio", "file"},
+    "assistant": {"text", "refusal"},
+    "tool": {"text"},
+}
+EFFORTS = {"none", "minimal", "low", "medium", "high", "xhigh", "max"}
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def problems(body: dict[str, Any]) -> list[str]:
+    return list(_problems(body))
+
+
+def _problems(body: dict[str, Any]) -> Iterator[str]:
+    for name in body.keys() - FIELDS:
+        yield f"Unrecognized request argument: {name}"
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        yield "max_tokens and max_completion_tokens exclude each other"
+    if len(body.get("stop", [])) > 4:
+        yield "stop: at most 4"
+    if not 0 <= body.get("temperature", 0) <= 2:
+        yield "temperature: must be between 0 and 2"
+    if "stream_options" in body and not body.get("stream"):
+        yield "stream_options: only with stream"
+    if body.get("reasoning_effort", "low") not in EFFORTS:
+        yield "reasoning_effort: unknown"
+    for name in ("user", "prompt_cache_key"):
+        if len(body.get(name, "")) > 64:
+            yield f"{name}: string too long"
+    tools = body.get("tools")
+    yield from _tools(tools)
+    if not tools and body.keys() & {"tool_choice", "parallel_tool_calls"}:
+        yield "tool_choice, parallel_tool_calls: only with tools"
+    yield from _format(body.get("response_format"))
+    yield from _messages(body.get("messages", []))
+
+
+def _tools(tools: list[dict[str, Any]] | None) -> Iterator[str]:
+    if tools == []:
+        yield "tools: empty array"
+    for tool in tools or []:
+        if tool["type"] != "function":
+            yield f"tools.type: {tool['type']} is not known everywhere"
+            continue
+        function = tool["function"]
+        if function.keys() - {"name", "description", "parameters", "strict"}:
+            yield "tools.function: unknown field"
+        if not NAME.fullmatch(function["name"]):
+            yield f"tools.function.name: bad pattern {function['name']!r}"
+        if function.get("strict"):
+            yield from _strict(function["parameters"])
+
+
+def _strict(schema: dict[str, Any]) -> Iterator[str]:
+    properties = schema.get("properties", {})
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        yield "strict schema: additionalProperties must be false"
+    if set(properties) - set(schema.get("required", [])):
+        yield "strict schema: every property must be required"
+    for child in properties.values():
+        yield from _strict(child)
+
+
+def _format(wanted: dict[str, Any] | None) -> Iterator[str]:
+    if wanted and wanted["type"] == "json_schema":
+        if not NAME.fullmatch(wanted["json_schema"]["name"]):
+            yield "response_format.json_schema.name: bad pattern"
+        if wanted["json_schema"].get("strict"):
+            yield from _strict(wanted["json_schema"]["schema"])
+
+
+def _messages(messages: list[dict[str, Any]]) -> Iterator[str]:
+    if not messages:
+        yield "messages: empty array"
+    waiting: list[str] = []
+    for index, message in enumerate(messages):
+        role = message["role"]
+        for problem in _message(message):
+            yield f"messages[{index}]: {problem}"
+        if role == "tool":
+            if message.get("tool_call_id") not in waiting:
+                yield f"messages[{index}]: tool message without a preceding call"
+            else:
+                waiting.remove(message["tool_call_id"])
+        elif waiting:
+            yield f"messages[{index}]: tool_call_ids without response: {waiting}"
+            waiting = []
+        if role == "assistant":
+            waiting = [call["id"] for call in message.get("tool_calls", [])]
+            if len(set(waiting)) < len(waiting):
+                yield f"messages[{index}]: duplicate tool call ids"
+    if waiting:
+        yield f"tool_call_ids without response: {waiting}"
+
+
+def _message(message: dict[str, Any]) -> Iterator[str]:
+    role, content = message["role"], message.get("content")
+    if role not in MESSAGE_FIELDS:
+        yield f"unknown role {role}"
+        return
+    if message.keys() - MESSAGE_FIELDS[role]:
+        yield f"unknown fields {sorted(message.keys() - MESSAGE_FIELDS[role])}"
+    calls = message.get("tool_calls")
+    if content is None and not (role == "assistant" and calls):
+        yield "content: required"
+    if calls == []:
+        yield "tool_calls: empty array"
+    if isinstance(content, list):
+        if not content:
+            yield "content: empty array"
+        for part in content:
+            if part["type"] not in PARTS[role]:
+                yield f"content: {part['type']} is not allowed for {role}"
+            if part["type"] == "image_url":
+                url = part["image_url"]["url"]
+                if not url.startswith(("https://", "http://", "data:image/")):
+                    yield "image_url.url: invalid"
+    for call in calls or []:
+        if not 1 <= len(call["id"]) <= 64:
+            yield "tool_calls.id: length"
+        if not NAME.fullmatch(call["function"]["name"]):
+            yield f"tool_calls.function.name: bad pattern {call['function']['name']!r}"
+        try:
+            json.loads(call["function"]["arguments"])
+        except ValueError:
+            yield "tool_calls.function.arguments: not JSON"
