@@ -1,12 +1,19 @@
 """What is shipped: the wheel's content, the pinned requirements, the container's recipe."""
 
+import os
 import re
+import shutil
+import stat
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from support.program import Program
 
 ROOT = Path(__file__).parent.parent
 
@@ -95,3 +102,79 @@ def test_the_container_runs_unprivileged_and_knows_its_health() -> None:
     stages = (ROOT / "Dockerfile").read_text().split("FROM ")
     assert re.search(r"^USER 10001:0$", stages[-1], re.MULTILINE)
     assert "HEALTHCHECK" in stages[-1]
+
+
+NOBODY = 65534
+_NO_PRIVILEGE = (
+    # As root: another UID that may read everything (the interpreter can be anywhere) but write
+    # only where that UID may.
+    "setpriv",
+    f"--reuid={NOBODY}",
+    "--regid=0",
+    "--clear-groups",
+    "--inh-caps=-all,+dac_read_search",
+    "--ambient-caps=-all,+dac_read_search",
+)
+
+
+@pytest.fixture
+def installed(wheel: Path) -> Iterator[tuple[Path, Sequence[str]]]:
+    """The wheel in a clean environment, read-only; with the prefix of a command without
+    privileges. Its dependencies are those of the tests, so nothing is downloaded."""
+    base = Path(tempfile.mkdtemp(prefix="plexus-installed-"))
+    base.chmod(0o755)
+    try:
+        python = base / "venv" / "bin" / "python"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", base / "venv"], check=True)
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        into = ["--python", python, "install", "--no-index", "--no-deps"]
+        subprocess.run([*pip, *into, wheel], check=True, capture_output=True)
+        [packages] = (base / "venv" / "lib").glob("python*/site-packages")
+        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        (base / "data").mkdir()
+        for path in [base, *base.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+        (base / "data").chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(base / "data", NOBODY, 0)
+        yield base, _NO_PRIVILEGE if os.geteuid() == 0 else ()
+    finally:
+        for path in [base, *base.rglob("*")]:
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o755)
+        shutil.rmtree(base)
+
+
+def _files(base: Path) -> set[Path]:
+    return {path for path in base.rglob("*") if (base / "data") not in path.parents}
+
+
+def test_the_wheel_serves_unprivileged_with_read_only_code_from_any_folder(
+    installed: tuple[Path, Sequence[str]], tmp_path: Path
+) -> None:
+    """What the Dockerfile does, without a container engine."""
+    base, prefix = installed
+    before = _files(base)
+    program = Program(
+        Path("/"),
+        ["serve", "--host", "127.0.0.1", "--port", "0"],
+        command=[*prefix, str(base / "venv" / "bin" / "plexus-proxy")],
+        environment={"DATA_DIR": str(base / "data"), "PYTHONPATH": ""},
+        log_folder=tmp_path,
+    )
+    try:
+        assert program.get("/health") == (200, "OK")
+        assert program.get("/readyz")[0] == 200
+        status, page = program.get("/ui/")
+        assert status == 200
+        assert "<html" in page
+        [asset] = re.findall(r'href="([^"]+\.css)', page)[:1]
+        assert program.get(asset if asset.startswith("/") else f"/ui/{asset}")[0] == 200
+        os.kill(program.process.pid, 15)
+        assert program.wait() == 0
+    finally:
+        program.close()
+    assert (base / "data" / "plexus.yaml").exists()
+    assert (base / "data" / "plexus.db").exists()
+    assert _files(base) == before
