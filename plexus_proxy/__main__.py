@@ -160,8 +160,9 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    path = arguments.file or locate(read_settings())
-    problems = check_file(path)
+    settings = read_settings()
+    path = arguments.file or locate(settings)
+    problems = check_file(path, settings.environment)
     for problem in problems:
         _say(str(problem))
     errors = [each for each in problems if arguments.strict or each.severity == "error"]

@@ -1,7 +1,8 @@
 """The process environment, read once at start into one frozen Struct."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec import Struct
@@ -9,6 +10,27 @@ from msgspec import Struct
 from plexus_proxy.crypto import Secret
 
 DEFAULT_PORT = 4000
+
+
+class Environment(Mapping[str, str]):
+    """The whole environment, for `${NAME}` in the config. Values never print."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Environment({len(self)} variables)"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -27,6 +49,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str
     encryption_key: Secret | None
     """ENCRYPTION_KEY: 64 hex digits or a passphrase; None stores plain text."""
+    environment: Environment = Environment({})
+    """What `${NAME}` in the config may name."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
 
 
 class SettingsError(Exception):
@@ -48,6 +82,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         port=_port(env.get("PORT")),
         log_level=_log_level(env.get("LOG_LEVEL")),
         encryption_key=Secret(key) if key else None,
+        environment=Environment(env),
     )
 
 

@@ -2,7 +2,7 @@
 
 YAML names of the base and later releases of the predecessor win (`name=` maps them to ours); new
 keys are snake_case with the unit in the name. Values are checked by their types; references between
-sections are checked in load.py.
+sections are checked in references.py.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,21 @@ from plexus_proxy.crypto import Secret
 
 ModelType = Literal["chat", "responses", "text", "embeddings", "transcriptions", "speech", "image"]
 Selector = Literal["random", "in_order", "cost", "latency", "usage", "performance"]
+ApiType = Literal[
+    "chat",
+    "messages",
+    "gemini",
+    "responses",
+    "embeddings",
+    "images",
+    "speech",
+    "transcriptions",
+    "oauth",
+]
+"""Ways to speak to a provider: keys of an `api_base_url` map and entries of `access_via`."""
+OAuthProvider = Literal[
+    "anthropic", "openai-codex", "github-copilot", "google-gemini-cli", "google-antigravity"
+]
 NonNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -104,9 +119,11 @@ class Provider(Struct, frozen=True, kw_only=True):
 
     display_name: str | None = None
     api_base_url: str | Mapping[str, str]
-    """One URL (its API type is inferred) or a map API type → URL. `demo://`: the built-in provider."""
+    """One URL (its API type is inferred) or a map API type → URL; `demo://` is the built-in one."""
     api_key: Secret | None = None
-    oauth_provider: str | None = None
+    """Required, except with `oauth://` and `demo://` URLs."""
+    oauth_provider: OAuthProvider | None = None
+    """Whose sign-in an `oauth://` URL uses; absent: what the URL or the provider's id names."""
     enabled: bool = True
     discount: Share | None = None
     """Taken off every price of this provider."""

@@ -1,0 +1,193 @@
+"""Keys of later releases of the predecessor: known by name, so that such a file loads here too.
+
+Each key gets one warning that names its feature, however often it is there. A key that gains a
+meaning here moves to model.py and leaves this table. Source: behaviour reference, appendix B.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from plexus_proxy.config.model import (
+    Alias,
+    Config,
+    Key,
+    PriceRange,
+    Provider,
+    ProviderModel,
+    Target,
+)
+from plexus_proxy.config.problems import Problems, child
+from plexus_proxy.config.tree import Map, Seq
+
+_STALL = "stall detection"
+_COOLDOWN = "cooldowns"
+_EXPLORATION = "exploration by selectors"
+_QUOTAS = "quotas per key"
+_POLICIES = "key policies"
+_ADAPTERS = "adapters"
+_COMPACTION = "context compaction"
+_CONCURRENCY = "concurrency limits"
+_MCP = "the MCP gateway"
+_ENERGY = "energy estimates"
+_CATALOGUE = "model metadata"
+_METERS = "provider account meters"
+_RAW = "raw passthrough"
+_VISION = "vision fallthrough"
+_OAUTH = "OAuth accounts"
+
+FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
+    Config: {
+        "failover": "failover",
+        "cooldown": _COOLDOWN,
+        "stall": _STALL,
+        "performanceExplorationRate": _EXPLORATION,
+        "latencyExplorationRate": _EXPLORATION,
+        "e2ePerformanceExplorationRate": _EXPLORATION,
+        "backgroundExploration": _EXPLORATION,
+        "vision_fallthrough": _VISION,
+        "user_quotas": _QUOTAS,
+        "default_quotas": _QUOTAS,
+        "trustedProxies": "trusted proxies",
+        "mcp": _MCP,
+        "mcp_servers": _MCP,
+        "mcpOAuth": _MCP,
+        "compaction": _COMPACTION,
+    },
+    Provider: {
+        "oauth_account": _OAUTH,
+        "disable_cooldown": _COOLDOWN,
+        "stall_cooldown": _STALL,
+        "stallTtfbMs": _STALL,
+        "stallTtfbBytes": _STALL,
+        "stallMinBps": _STALL,
+        "stallWindowMs": _STALL,
+        "stallGracePeriodMs": _STALL,
+        "allow_100_percent_utilization": _METERS,
+        "quota_checker": _METERS,
+        "model_autosync": "model autosync",
+        "maxConcurrency": _CONCURRENCY,
+        "adapter": _ADAPTERS,
+        "auto_compat": "automatic compatibility retries",
+        "pi_ai_provider": _CATALOGUE,
+        "raw_passthrough": _RAW,
+        "useClaudeMasking": "Claude masking",
+        "geminiThinkingEnabled": "Gemini thinking",
+        "compaction": _COMPACTION,
+    },
+    ProviderModel: {
+        "adapter": _ADAPTERS,
+        "maxConcurrency": _CONCURRENCY,
+        "pi_ai_model_id": _CATALOGUE,
+    },
+    Alias: {
+        "target_groups": "target groups",
+        "sticky_session": "sticky sessions",
+        "use_image_fallthrough": _VISION,
+        "enforce_limits": "context limits",
+        "preferred_api": _CATALOGUE,
+        "metadata": _CATALOGUE,
+        "model_architecture": _CATALOGUE,
+        "pi_model": _CATALOGUE,
+        "advanced": "advanced alias behaviours",
+        "compaction": _COMPACTION,
+    },
+    Target: {"cooldown_seconds": _COOLDOWN},
+    Key: {
+        "quota": _QUOTAS,
+        "quotas": _QUOTAS,
+        "allowedModels": _POLICIES,
+        "excludedModels": _POLICIES,
+        "allowedProviders": _POLICIES,
+        "excludedProviders": _POLICIES,
+        "allowedIps": _POLICIES,
+        "expiresAt": _POLICIES,
+        "expiresInMinutes": _POLICIES,
+        "disabledAt": _POLICIES,
+        "allowRawPassthrough": _RAW,
+    },
+}
+_ENERGY_PREFIX = "gpu_"
+_LATER_SELECTORS = ("e2e_performance", "quota")
+
+
+class Later:
+    """Notes what a file asks of later features, and brings later shapes into those we have."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._seen: set[tuple[type[Struct], str]] = set()
+
+    def takes(self, kind: type[Struct], key: str, path: str, line: int) -> bool:
+        """Whether `key` belongs to a later feature; warns the first time."""
+        feature = FEATURES.get(kind, {}).get(key)
+        if feature is None and kind is Provider and key.startswith(_ENERGY_PREFIX):
+            feature, key = _ENERGY, _ENERGY_PREFIX + "…"
+        if feature is None:
+            return False
+        self._warn(kind, key, child(path, key), line, feature, "is ignored")
+        return True
+
+    def prepare(self, kind: type[Struct], node: Map, path: str) -> Map:
+        """`node` in the shape of model.py; the same object if it has it already."""
+        if kind is PriceRange and node.get("upper_bound") == float("inf"):
+            return _with(node, "upper_bound", None)
+        if kind is ProviderModel and isinstance(node.get("access_via"), Seq):
+            return self._without_subtypes(node, path)
+        if kind is Alias:
+            return self._alias(node, path)
+        return node
+
+    def _alias(self, node: Map, path: str) -> Map:
+        if node.get("selector") in _LATER_SELECTORS:
+            place, line = child(path, "selector"), node.line_of("selector")
+            self._warn(Alias, "selector", place, line, "more selectors", "random is used")
+            node = _with(node, "selector", None)
+        if "target_groups" in node and "targets" not in node:
+            node = _with(node, "targets", Seq(node.line_of("target_groups")))
+        targets: Any = node.get("targets")
+        if isinstance(targets, Seq) and any(map(_names_alias, targets)):
+            kept = Seq(targets.line)
+            for index, each in enumerate(targets):
+                line = targets.lines[index]
+                if _names_alias(each):
+                    place = f"{child(path, 'targets')}[{index}]"
+                    self._warn(Alias, "alias", place, line, "aliases as targets", "is skipped")
+                else:
+                    kept.append(each)
+                    kept.lines.append(line)
+            node = _with(node, "targets", kept)
+        return node
+
+    def _without_subtypes(self, node: Map, path: str) -> Map:
+        given: Seq = node["access_via"]
+        if not any(isinstance(each, Map) for each in given):
+            return node
+        place, line = child(path, "access_via"), node.line_of("access_via")
+        self._warn(ProviderModel, "access_via", place, line, "API subtypes", "they are ignored")
+        plain = Seq(given.line)
+        plain.extend(each.get("type") if isinstance(each, Map) else each for each in given)
+        plain.lines = given.lines
+        return _with(node, "access_via", plain)
+
+    def _warn(
+        self, kind: type[Struct], key: str, path: str, line: int, feature: str, effect: str
+    ) -> None:
+        if (kind, key) not in self._seen:
+            self._seen.add((kind, key))
+            words = f"belongs to a feature this version does not have yet ({feature}); {effect}"
+            self._problems.warning(path, line, words)
+
+
+def _names_alias(target: Any) -> bool:
+    return isinstance(target, Map) and "alias" in target and "provider" not in target
+
+
+def _with(node: Map, key: str, value: Any) -> Map:
+    """A copy of `node` with another value at `key`."""
+    copy = Map(node.line)
+    copy.update(node)
+    copy.lines = node.lines
+    copy[key] = value
+    return copy

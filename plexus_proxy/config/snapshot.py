@@ -1,0 +1,59 @@
+"""A config in force, with the look-ups a request needs. Immutable; a reload makes a new one."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from plexus_proxy.config.model import Alias, Config, Key, Provider
+from plexus_proxy.config.timeouts import ResolvedTimeouts, general, of_provider
+from plexus_proxy.crypto import digest
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """One request works on one snapshot from beginning to end."""
+
+    config: Config
+    alias_names: Mapping[str, str]
+    """Every name a client may ask for → the primary name of its alias."""
+    key_names: Mapping[bytes, str]
+    """SHA-256 digest of a key's secret → the key's name."""
+    admin_digest: bytes
+    general_timeouts: ResolvedTimeouts
+
+    def timeouts(self, provider: Provider) -> ResolvedTimeouts:
+        """The limits of an attempt at `provider`."""
+        return of_provider(provider, self.general_timeouts)
+
+    def __repr__(self) -> str:
+        config = self.config
+        return (
+            f"Snapshot({len(config.providers)} providers, {len(config.models)} models,"
+            f" {len(config.keys)} keys)"
+        )
+
+
+def snapshot_of(config: Config) -> Snapshot:
+    return Snapshot(
+        config=config,
+        alias_names=_alias_names(config.models),
+        key_names=_key_names(config.keys),
+        admin_digest=digest(config.admin_key.reveal()),
+        general_timeouts=general(config),
+    )
+
+
+def _alias_names(models: Mapping[str, Alias]) -> dict[str, str]:
+    """A primary name wins over additional ones; of those the first in the file wins."""
+    names = {name: name for name in models}
+    for name, alias in models.items():
+        for other in alias.additional_aliases:
+            names.setdefault(other, name)
+    return names
+
+
+def _key_names(keys: Mapping[str, Key]) -> dict[bytes, str]:
+    """Of two keys with the same secret the first in the file wins."""
+    names: dict[bytes, str] = {}
+    for name, key in keys.items():
+        names.setdefault(digest(key.secret.reveal()), name)
+    return names
