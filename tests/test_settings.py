@@ -48,3 +48,26 @@ def test_every_variable_is_read() -> None:
 def test_unusable_values_are_named(env: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=next(iter(env))):
         read_settings(env)
+
+
+def test_the_environment_for_the_config_is_whole_and_never_prints() -> None:
+    settings = read_settings({"OPENAI_API_KEY": "a-provider-key", "PORT": "8080"})
+    assert dict(settings.environment) == {"OPENAI_API_KEY": "a-provider-key", "PORT": "8080"}
+    assert "a-provider-key" not in repr(settings) + str(settings.environment)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.5", False),
+        ("example.com", False),
+    ],
+)
+def test_which_hosts_only_this_machine_reaches(host: str, loopback: bool) -> None:
+    assert read_settings({"HOST": host}).loopback is loopback

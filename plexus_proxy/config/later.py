@@ -123,10 +123,11 @@ class Later:
         """Whether `key` belongs to a later feature; warns the first time."""
         feature = FEATURES.get(kind, {}).get(key)
         if feature is None and kind is Provider and key.startswith(_ENERGY_PREFIX):
-            feature, key = _ENERGY, _ENERGY_PREFIX + "…"
+            feature = _ENERGY
         if feature is None:
             return False
-        self._warn(kind, key, child(path, key), line, feature, "is ignored")
+        same = _ENERGY_PREFIX if feature == _ENERGY else key
+        self._warn(kind, same, child(path, key), line, feature, "is ignored")
         return True
 
     def prepare(self, kind: type[Struct], node: Map, path: str) -> Map:

@@ -33,10 +33,15 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
-        self.failed = False
+        self.wrong: set[str] = set()
+        """The paths of errors."""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.wrong)
 
     def error(self, path: str, line: int | None, message: str) -> None:
-        self.failed = True
+        self.wrong.add(path)
         self.found.append(Problem(path, line, "error", message))
 
     def warning(self, path: str, line: int | None, message: str) -> None:

@@ -170,7 +170,10 @@ class References:
             self._error(f"{words}; choose your own, or listen on 127.0.0.1", *keys)
 
     def _error(self, message: str, *keys: str | int) -> None:
-        self._problems.error(*self._place(keys), message)
+        """What is of the wrong type already needs no second error."""
+        path, line = self._place(keys)
+        if path not in self._problems.wrong:
+            self._problems.error(path, line, message)
 
     def _warning(self, message: str, *keys: str | int) -> None:
         self._problems.warning(*self._place(keys), message)

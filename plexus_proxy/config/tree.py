@@ -61,7 +61,10 @@ def read_tree(text: str, problems: Problems) -> Map | None:
     except MarkedYAMLError as error:
         mark = cast(Any, error).problem_mark or cast(Any, error).context_mark
         line = mark.line + 1 if mark is not None else None
-        problems.error("", line, f"not valid YAML: {_without_quotes(error)}")
+        words = f"not valid YAML: {_without_quotes(error)}"
+        if line is not None and "${" in "".join(text.splitlines()[line - 1 : line]):
+            words += "; inside { } and [ ], put a text with ${…} in quotes"
+        problems.error("", line, words)
         return None
     except ReaderError as error:
         line = text.count("\n", 0, cast(int, cast(Any, error).position)) + 1
@@ -87,7 +90,14 @@ def _events(text: str) -> Iterator[Any]:
 def _without_quotes(error: MarkedYAMLError) -> str:
     """The parser's own words without what it quotes of the file, which may be a secret."""
     words = str(cast(Any, error).problem or cast(Any, error).context or "cannot be parsed")
-    return re.sub(r"'[^']{2,}'|\"[^\"]{2,}\"", "…", words.splitlines()[0] if words else "")
+    words = words.replace(r"'\t'", "a tab")
+    harmless = _HARMLESS.match(words)
+    kept = harmless[0] if harmless is not None else ""
+    return kept if kept == words else f"{kept}…"
+
+
+_HARMLESS = re.compile(r"(?:[^'\"\n]|'.'|\"'\"|(?<=found )'<[a-z ]+>')*")
+"""Words, single characters and the parser's names of tokens such as `'<block end>'`."""
 
 
 class _Frame:
