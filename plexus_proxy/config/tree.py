@@ -23,13 +23,14 @@ MERGE = "<<"
 class Map(dict[str, Any]):
     """A YAML mapping; keys are the text they were written as."""
 
-    __slots__ = ("line", "lines", "size")
+    __slots__ = ("depth", "line", "lines", "size")
 
     def __init__(self, line: int) -> None:
         super().__init__()
         self.line = line
         self.lines: dict[str, int] = {}
         self.size = 1
+        self.depth = 1
 
     def line_of(self, key: str) -> int:
         return self.lines.get(key, self.line)
@@ -38,13 +39,14 @@ class Map(dict[str, Any]):
 class Seq(list[Any]):
     """A YAML sequence."""
 
-    __slots__ = ("line", "lines", "size")
+    __slots__ = ("depth", "line", "lines", "size")
 
     def __init__(self, line: int) -> None:
         super().__init__()
         self.line = line
         self.lines: list[int] = []
         self.size = 1
+        self.depth = 1
 
 
 class _Stop(Exception):
@@ -220,7 +222,8 @@ class _Reader:
         into = top.into
         if isinstance(value, (Map, Seq)):
             into.size += value.size
-            if into.size > MAX_NODES:
+            into.depth = max(into.depth, value.depth + 1)
+            if into.size > MAX_NODES or into.depth > MAX_DEPTH:
                 self._fail(line, "too large once its aliases are expanded")
         else:
             into.size += 1

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.canary import canary
 
 from plexus_proxy.config.load import Problem, Snapshot, check_file, load, locate
@@ -15,6 +17,7 @@ from plexus_proxy.config.model import (
 )
 from plexus_proxy.settings import read_settings
 
+SAMPLE = (Path(__file__).parent.parent.parent / "config" / "plexus.example.yaml").read_text()
 BASE_RELEASE = Path(__file__).parent / "base_release.yaml"
 HEAD = """\
 adminKey: an-admin-key
@@ -425,6 +428,29 @@ def test_a_bomb_of_aliases_is_refused() -> None:
     assert "too large once its aliases are expanded" in line
 
 
+def test_a_tower_of_aliases_is_refused() -> None:
+    tower = "l0: &l0 [x]\n" + "".join(
+        f"l{n}: &l{n} {'[' * 50}*l{n - 1}{']' * 50}\n" for n in range(1, 40)
+    )
+    [line] = said(HEAD + tower)
+    assert "too large once its aliases are expanded" in line
+
+
+@given(
+    start=st.integers(0, 8000),
+    length=st.integers(0, 40),
+    put=st.text(alphabet=" \n\t:-{}[]&*!|>'\"%@`#,?<$aé0.~", max_size=8),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_an_editor_saves_is_answered_with_problems(
+    start: int, length: int, put: str
+) -> None:
+    text = SAMPLE[:start] + put + SAMPLE[start + length :]
+    loaded, problems = load(text, {})
+    errors = [each for each in problems if each.severity == "error"]
+    assert (loaded is None) == bool(errors)
+
+
 # --- variables ---
 
 
@@ -714,15 +740,15 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends_loads(tmp_path: Pat
 
 def test_where_the_config_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = read_settings({"DATA_DIR": "data"})
+    unnamed = read_settings({"DATA_DIR": "data"})
     usual, fallback = Path("config/plexus.yaml"), Path("data/plexus.yaml")
-    assert locate(settings) == usual
+    assert locate(unnamed) == usual
     fallback.parent.mkdir()
     fallback.touch()
-    assert locate(settings) == fallback
+    assert locate(unnamed) == fallback
     usual.parent.mkdir()
     usual.touch()
-    assert locate(settings) == usual
+    assert locate(unnamed) == usual
     named = read_settings({"DATA_DIR": "data", "CONFIG_FILE": "/etc/p.yaml"})
     assert locate(named) == Path("/etc/p.yaml")
 
