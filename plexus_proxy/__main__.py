@@ -1,11 +1,10 @@
-"""The command line: `plexus-proxy serve | init | check | version`, also as `python -m plexus_proxy`.
+"""The command line: `plexus-proxy serve | init | check | version`; `python -m plexus_proxy` is it too.
 
 What only `serve` needs is imported when it serves, so that the other commands answer at once.
 Failures that are the operator's to mend end in one line on stderr and exit code 1.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -25,7 +25,7 @@ def _finished(task: asyncio.Task[Any]) -> None:
 
 
 @asynccontextmanager
-async def running(work: Coroutine[Any, Any, Any], *, name: str) -> AsyncIterator[None]:
+async def running(work: Coroutine[Any, Any, Any], *, name: str) -> AsyncGenerator[None]:
     """Run `work` for as long as the context lasts; cancelled and awaited on the way out."""
     task = spawn(work, name=name)
     try:
@@ -39,7 +39,7 @@ async def running(work: Coroutine[Any, Any, Any], *, name: str) -> AsyncIterator
 @asynccontextmanager
 async def every(
     seconds: float, job: Callable[[], Awaitable[None]], *, name: str
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     """Call `job` every `seconds` while the context lasts; a failing round is logged."""
 
     async def rounds() -> None:

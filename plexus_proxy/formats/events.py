@@ -4,7 +4,7 @@ A stream is `Start`, then blocks, then `Finish`; or it ends early with `Failure`
 `BlockStart(index)`, any number of deltas with the same index, `BlockEnd(index)`. Indices count up
 from 0 over all kinds of block. Blocks of an upstream may be open at the same time (interleaved
 parallel tool calls); writers whose format forbids that hold back what comes too early.
-`UsageUpdate` may come anywhere after `Start`, also after `Finish`; the last one counts.
+`UsageUpdate` may come anywhere between; the last one counts.
 
 Shape and events follow protocols/translation.md §1.3, §12, §13, §15 of the design notes.
 """

@@ -56,9 +56,13 @@ class Answer(Struct, kw_only=True):
         """Clients count on the numbers, also when the upstream gave none."""
         if self.usage is not None:
             return self.usage
-        chars = sum(len(block.text) for block in self.blocks)
-        tokens = -(-chars // _CHARS_PER_TOKEN)
-        return Usage(input_tokens=crossing.estimated_input_tokens, output_tokens=tokens)
+        return estimated(sum(len(block.text) for block in self.blocks), crossing)
+
+
+def estimated(output_chars: int, crossing: Crossing) -> Usage:
+    """Usage for a client, of an answer whose provider stated none."""
+    tokens = -(-output_chars // _CHARS_PER_TOKEN)
+    return Usage(input_tokens=crossing.estimated_input_tokens, output_tokens=tokens)
 
 
 def fold(events: Sequence[Event]) -> Answer:

@@ -53,15 +53,19 @@ class Observer(Protocol):
 
     usage: Usage | None
     finish_reason: str | None
-    tool_calls: int
     output_chars: int
     """Characters of output seen: an estimate of usage when the upstream never states any."""
     committed: bool
     """A frame that carries content, opens a block or ends the answer has been seen."""
     complete: bool
-    """The answer has ended as its format demands."""
+    """The answer has been told to its end: what may still come is usage and the terminal frame."""
+    ended: bool
+    """The terminal frame of a stream has been seen."""
     failure: Refused | None
     """The upstream sent an error event."""
+
+    @property
+    def tool_calls(self) -> int: ...
 
     def frame(self, frame: Frame) -> None: ...
 
@@ -83,16 +87,11 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Canonical events → wire bytes for a client."""
+    """Canonical events → wire bytes for a client. Failure is not among them: the relay ends the
+    stream with `Format.stream_error`."""
 
-    def feed(self, event: Event) -> bytes: ...
-
-    def close(self) -> bytes:
-        """After the last event: what was held back (usage, terminal event)."""
-        ...
-
-    def fail(self, error: PlexusError) -> bytes:
-        """The in-band error that ends a started stream."""
+    def feed(self, event: Event) -> bytes:
+        """`Finish` brings out what was held back for it, and the terminal frame."""
         ...
 
 
@@ -104,8 +103,10 @@ class Relay(Protocol):
     """
 
     observer: Observer
-    committed: bool
     fault: PlexusError | None
+
+    @property
+    def committed(self) -> bool: ...
 
     def feed(self, chunk: bytes) -> bytes: ...
 
@@ -130,7 +131,7 @@ class Format(Struct, frozen=True, kw_only=True):
     endpoint: str
     """Path below a provider's base URL."""
     done: bytes
-    """What ends a complete client stream, b"" if the last event does."""
+    """The terminal frame of a complete stream."""
     keepalive: bytes
     """A frame every client of the format ignores, sent while the upstream is silent."""
 
@@ -148,6 +149,8 @@ class Format(Struct, frozen=True, kw_only=True):
     """The fold of the events into a whole answer for the client."""
     reader: Callable[[Crossing], Reader]
     writer: Callable[[Crossing], Writer]
+    stream_error: Callable[[PlexusError], bytes]
+    """The in-band error that ends a stream; nothing may follow it."""
     observer: Callable[[], Observer]
     is_usage_only: Callable[[Frame], bool]
     """A frame that exists only to carry usage (hidden from clients that did not ask for it)."""

@@ -14,6 +14,7 @@ from plexus_proxy.formats.conversation import Crossing, Remembered
 from plexus_proxy.formats.format import Format, Observer, Relay
 from plexus_proxy.formats.relay import (
     Passthrough,
+    Replayed,
     Translation,
     events_of_stream,
     remembered_in,
@@ -191,8 +192,7 @@ def _stream_of_json(work: Work, attempt: Attempt, text: bytes) -> Primed:
         raise attempt.observer.failure
     events = work.provider.read_response(text, work.crossing)
     head = stream_of_events(work.client, work.crossing, events)
-    relay = Passthrough(work.provider)
-    return Primed({"content-type": _SSE}, head, relay, None)
+    return Primed({"content-type": _SSE}, head, Replayed(attempt.observer, events), None)
 
 
 async def _primed(

@@ -5,7 +5,7 @@ have the body pushed, chunk by chunk, into a sink that can ask for a pause.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Protocol
@@ -167,7 +167,7 @@ def _url(url: str) -> URL:
 
 
 @asynccontextmanager
-async def session_upstream() -> AsyncIterator[SessionUpstream]:
+async def session_upstream() -> AsyncGenerator[SessionUpstream]:
     """A ClientSession without cookies, redirects, limits or default headers of its own."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=60)
     async with aiohttp.ClientSession(

@@ -1,7 +1,7 @@
 """The time limits of an attempt: one timer, moved when the attempt enters its next phase."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from plexus_proxy.config.timeouts import ResolvedTimeouts
@@ -48,7 +48,7 @@ class PhaseClock:
                 return limits.total_s
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Raises TimedOut with the phase that took too long."""
         loop = asyncio.get_running_loop()
         scope = asyncio.timeout_at(min(loop.time() + self.limit_s(self.phase), self._deadline))

@@ -1,0 +1,33 @@
+"""OpenAI Chat Completions."""
+
+from plexus_proxy.formats.chat.call import read_call, splice
+from plexus_proxy.formats.chat.errors import read_error, write_error
+from plexus_proxy.formats.chat.headers import provider_headers
+from plexus_proxy.formats.chat.observer import ChatObserver, is_usage_only
+from plexus_proxy.formats.chat.request_reader import read_request
+from plexus_proxy.formats.chat.request_writer import write_request
+from plexus_proxy.formats.chat.response import read_response, write_response
+from plexus_proxy.formats.chat.stream_reader import ChatReader
+from plexus_proxy.formats.chat.stream_writer import DONE, KEEPALIVE, ChatWriter, stream_error
+from plexus_proxy.formats.format import Format
+
+FORMAT = Format(
+    name="chat",
+    endpoint="/chat/completions",
+    done=DONE,
+    keepalive=KEEPALIVE,
+    read_call=read_call,
+    splice=splice,
+    read_request=read_request,
+    write_request=write_request,
+    read_response=read_response,
+    write_response=write_response,
+    reader=ChatReader,
+    writer=ChatWriter,
+    stream_error=stream_error,
+    observer=ChatObserver,
+    is_usage_only=is_usage_only,
+    provider_headers=provider_headers,
+    read_error=read_error,
+    write_error=write_error,
+)

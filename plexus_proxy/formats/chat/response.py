@@ -166,7 +166,7 @@ class _WrittenCitation(Struct, frozen=True):
     url: str
 
 
-class _WrittenAnnotation(Struct, frozen=True, tag="url_citation"):
+class WrittenAnnotation(Struct, frozen=True, tag="url_citation"):
     url_citation: _WrittenCitation
 
 
@@ -174,7 +174,7 @@ class _WrittenMessage(Struct, frozen=True):
     role: str
     content: str | None
     refusal: str | None
-    annotations: list[_WrittenAnnotation] | UnsetType = UNSET
+    annotations: list[WrittenAnnotation] | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     reasoning_details: list[ReasoningDetail] | UnsetType = UNSET
     tool_calls: list[_WrittenCall] | UnsetType = UNSET
@@ -259,18 +259,23 @@ def _call(index: int, block: Block, crossing: Crossing) -> _WrittenCall:
     return _WrittenCall(tool_id, "function", function)
 
 
-def _annotations(answer: Answer) -> Iterator[_WrittenAnnotation]:
-    """URL citations, their offsets counted in the joined text."""
+def _annotations(answer: Answer) -> Iterator[WrittenAnnotation]:
     offset = 0
     for block in answer.of("text"):
         end = offset + len(block.text)
         for each in block.citations:
-            yield _WrittenAnnotation(
-                _WrittenCitation(
-                    offset if each.start is None else offset + each.start,
-                    end if each.end is None else offset + each.end,
-                    each.title,
-                    each.url,
-                )
-            )
+            yield write_annotation(each, offset, end)
         offset = end
+
+
+def write_annotation(citation: Citation, offset: int, end: int) -> WrittenAnnotation:
+    """A citation of the text block that reaches from `offset` to `end` of the joined text; its own
+    offsets are counted there too."""
+    return WrittenAnnotation(
+        _WrittenCitation(
+            offset if citation.start is None else offset + citation.start,
+            end if citation.end is None else offset + citation.end,
+            citation.title,
+            citation.url,
+        )
+    )

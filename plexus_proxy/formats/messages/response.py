@@ -110,7 +110,7 @@ def _tool_block(block: _Block, crossing: Crossing) -> Block:
     )
 
 
-class _WrittenCitation(Struct, frozen=True, tag="web_search_result_location"):
+class WrittenCitation(Struct, frozen=True, tag="web_search_result_location"):
     """`encrypted_index` belongs to Anthropic's own search; clients only demand that it is there."""
 
     url: str
@@ -121,7 +121,7 @@ class _WrittenCitation(Struct, frozen=True, tag="web_search_result_location"):
 
 class _WrittenText(Struct, frozen=True, tag="text", omit_defaults=True):
     text: str
-    citations: list[_WrittenCitation] | None = None
+    citations: list[WrittenCitation] | None = None
 
 
 _WrittenBlock = _WrittenText | wire.ThinkingBlock | wire.RedactedThinkingBlock | wire.ToolUseBlock
@@ -163,10 +163,7 @@ def write_response(events: Sequence[Event], crossing: Crossing) -> bytes:
 def _written(index: int, block: Block, crossing: Crossing) -> _WrittenBlock | None:
     match block.kind:
         case "text" | "refusal":
-            citations = [
-                _WrittenCitation(each.url, each.title, "", each.cited_text)
-                for each in block.citations
-            ]
+            citations = [write_citation(each) for each in block.citations]
             return _WrittenText(block.text, citations or None) if block.text else None
         case "reasoning":
             return _thinking(block, crossing)
@@ -176,6 +173,10 @@ def _written(index: int, block: Block, crossing: Crossing) -> _WrittenBlock | No
                 name=block.tool_name,
                 input=arguments.as_object(block.text),
             )
+
+
+def write_citation(citation: Citation) -> WrittenCitation:
+    return WrittenCitation(citation.url, citation.title, "", citation.cited_text)
 
 
 def _thinking(

@@ -30,6 +30,22 @@ class WrittenUsage(Struct, frozen=True, gc=False, omit_defaults=True):
     output_tokens_details: OutputDetails | None = None
 
 
+def merge_usage(known: WireUsage, told: WireUsage) -> WireUsage:
+    """Counts of a stream so far and those of its next event: totals, so what is told replaces what
+    was known and is never added to it."""
+
+    def latest(new: int | None, old: int | None) -> int | None:
+        return old if new is None else new
+
+    return WireUsage(
+        latest(told.input_tokens, known.input_tokens),
+        latest(told.cache_creation_input_tokens, known.cache_creation_input_tokens),
+        latest(told.cache_read_input_tokens, known.cache_read_input_tokens),
+        latest(told.output_tokens, known.output_tokens),
+        told.output_tokens_details or known.output_tokens_details,
+    )
+
+
 def read_usage(wire: WireUsage) -> Usage:
     """In disjoint buckets; contradictory counts are clamped at 0."""
     details = wire.output_tokens_details

@@ -1,0 +1,138 @@
+"""Wire types of Chat Completions streams as servers send them, and what is read from them without
+state. Source: OpenAI API reference, "The chat completion chunk object"; fields of compatible
+servers are marked ext."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from plexus_proxy.formats.chat.usage import WireUsage
+from plexus_proxy.formats.sse import Frame
+
+
+class Function(Struct, frozen=True, gc=False):
+    """`arguments` is a piece of text; ext: the whole object."""
+
+    name: str | None = None
+    arguments: Raw | UnsetType = UNSET
+
+
+class Custom(Struct, frozen=True, gc=False):
+    name: str | None = None
+    input: str | None = None
+
+
+class ToolCall(Struct, frozen=True, gc=False):
+    """A piece of a call; ext: without index, with the id or the name in every piece."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+    custom: Custom | None = None
+
+
+class UrlCitation(Struct, frozen=True, gc=False):
+    url: str = ""
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(Struct, frozen=True, gc=False):
+    url_citation: UrlCitation | None = None
+
+
+class Part(Struct, frozen=True, gc=False):
+    """ext: of content that is sent as a list."""
+
+    text: str | UnsetType = UNSET
+
+
+class Delta(Struct, frozen=True, gc=False):
+    content: str | list[Part] | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    annotations: list[Annotation] | None = None
+    reasoning_content: Raw | UnsetType = UNSET
+    """ext, like the two below."""
+    reasoning: Raw | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET
+
+
+class Choice(Struct, frozen=True, gc=False):
+    index: int | None = None
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    usage: WireUsage | None = None
+    """ext"""
+
+
+class Elsewhere(Struct, frozen=True, gc=False):
+    """ext: an object that holds the usage."""
+
+    usage: WireUsage | None = None
+
+
+class Chunk(Struct, frozen=True, gc=False):
+    id: str | None = None
+    object: str | None = None
+    model: str | None = None
+    choices: list[Choice] | None = None
+    usage: WireUsage | None = None
+    x_groq: Elsewhere | None = None
+    error: Raw | UnsetType = UNSET
+    """ext: an error inside the stream."""
+
+
+DONE = b"[DONE]"
+_NULL = b"null"
+_CHUNK = msgspec.json.Decoder(Chunk)
+_STRING = msgspec.json.Decoder(str)
+
+
+def read_chunk(data: bytes) -> Chunk | None:
+    """None for JSON of a shape we do not know: the future. Raises msgspec.DecodeError for what is
+    no JSON."""
+    try:
+        return _CHUNK.decode(data)
+    except msgspec.ValidationError:
+        return None
+
+
+def is_error(chunk: Chunk, frame: Frame) -> bool:
+    """An error of the provider instead of a piece of the answer."""
+    if chunk.error is not UNSET and bytes(chunk.error) != _NULL:
+        return True
+    return chunk.object == "error" or frame.event == "error"
+
+
+def usage_of(chunk: Chunk) -> WireUsage | None:
+    """From wherever the server put it."""
+    if chunk.usage is not None:
+        return chunk.usage
+    if chunk.x_groq is not None:
+        return chunk.x_groq.usage
+    return next((each.usage for each in chunk.choices or () if each.usage is not None), None)
+
+
+def first_choice(chunk: Chunk) -> Choice | None:
+    """The choice that answers are made of; others exist only if `n` asked for them."""
+    return next((each for each in chunk.choices or () if not each.index), None)
+
+
+def text_of(content: str | Sequence[Part] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part.text for part in content if part.text is not UNSET)
+
+
+def argument_text(value: Raw | UnsetType) -> str:
+    """A piece of arguments as text; a whole object is taken as it is written."""
+    if value is UNSET:
+        return ""
+    written = bytes(value)
+    if written.startswith(b'"'):
+        return _STRING.decode(written)
+    return "" if written == _NULL else written.decode()

@@ -1,0 +1,160 @@
+"""What a usage row and the commit point need of a Chat Completions answer."""
+
+import re
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from plexus_proxy.errors import Refused
+from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.chat import chunks
+from plexus_proxy.formats.chat.errors import read_error
+from plexus_proxy.formats.chat.usage import WireUsage, read_usage
+from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.refusals import error_of_answer
+from plexus_proxy.formats.sse import Frame
+
+_EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_QUOTES = 2
+
+
+def is_usage_only(frame: Frame) -> bool:
+    """See Format.is_usage_only."""
+    return b'"usage"' in frame.data and _EMPTY_CHOICES.search(frame.data) is not None
+
+
+class ChatObserver:
+    """See Observer. Complete with a finish reason: many servers forget [DONE]."""
+
+    __slots__ = (
+        "_calls",
+        "committed",
+        "complete",
+        "ended",
+        "failure",
+        "finish_reason",
+        "output_chars",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self._calls: set[tuple[int, int | str]] = set()
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.output_chars = 0
+        self.committed = False
+        self.complete = False
+        self.ended = False
+        self.failure: Refused | None = None
+
+    @property
+    def tool_calls(self) -> int:
+        return len(self._calls)
+
+    def frame(self, frame: Frame) -> None:
+        data = frame.data
+        if data == chunks.DONE:
+            self.ended = True
+            if self.committed:
+                self.complete = True
+            return
+        if not data:
+            return
+        try:
+            chunk = chunks.read_chunk(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        if chunk is None:
+            return
+        if chunks.is_error(chunk, frame):
+            self.failure = read_error(200, {}, data, in_stream=True)
+            return
+        for choice in chunk.choices or ():
+            if choice.delta is not None:
+                self._delta(choice.index or 0, choice.delta)
+            if choice.finish_reason:
+                self.committed = self.complete = True
+                if not choice.index:
+                    self.finish_reason = choice.finish_reason
+        if (usage := chunks.usage_of(chunk)) is not None:
+            self.usage = read_usage(usage)
+
+    def _delta(self, choice: int, delta: chunks.Delta) -> None:
+        chars = len(chunks.text_of(delta.content)) + len(delta.refusal or "")
+        chars += _reasoning_chars(delta)
+        for call in delta.tool_calls or ():
+            self._calls.add((choice, call.index if call.index is not None else call.id or ""))
+            chars += _call_chars(call)
+            self.committed = True
+        if delta.function_call is not None:
+            self._calls.add((choice, "function"))
+            chars += len(chunks.argument_text(delta.function_call.arguments))
+            self.committed = True
+        if chars:
+            self.output_chars += chars
+            self.committed = True
+
+    def body(self, body: bytes) -> None:
+        answer = bodies.decode_answer(_ANSWER, body)
+        if not answer.choices:
+            error = error_of_answer(body)
+            if not isinstance(error, Refused):
+                raise error
+            self.failure = error
+            return
+        self.committed = self.complete = self.ended = True
+        self.finish_reason = answer.choices[0].finish_reason
+        for number, choice in enumerate(answer.choices):
+            self._message(number, choice.message)
+        if answer.usage is not None:
+            self.usage = read_usage(answer.usage)
+
+    def _message(self, choice: int, message: "_Message | None") -> None:
+        if message is None:
+            return
+        for number, call in enumerate(message.tool_calls or ()):
+            self._calls.add((choice, number))
+            self.output_chars += len(call)
+        if message.function_call is not None:
+            self._calls.add((choice, "function"))
+        for text in (message.content, message.reasoning_content, message.reasoning):
+            if text is not UNSET:
+                self.output_chars += max(0, len(text) - _QUOTES)
+
+
+def _reasoning_chars(delta: chunks.Delta) -> int:
+    """Length of the reasoning text as written, whichever spelling holds it."""
+    for text in (delta.reasoning_content, delta.reasoning):
+        if text is not UNSET and len(text) > _QUOTES and bytes(text).startswith(b'"'):
+            return len(text) - _QUOTES
+    details = delta.reasoning_details
+    return 0 if details is UNSET or not bytes(details).startswith(b"[{") else len(details)
+
+
+def _call_chars(call: chunks.ToolCall) -> int:
+    if call.function is not None:
+        return len(chunks.argument_text(call.function.arguments))
+    return len(call.custom.input or "") if call.custom is not None else 0
+
+
+class _Message(Struct, frozen=True):
+    """Of a whole answer; only lengths are of interest."""
+
+    content: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    tool_calls: list[Raw] | None = None
+    function_call: chunks.Function | None = None
+
+
+class _WholeChoice(Struct, frozen=True):
+    message: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(Struct, frozen=True):
+    choices: list[_WholeChoice] | None = None
+    usage: WireUsage | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)

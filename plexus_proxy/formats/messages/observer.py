@@ -1,0 +1,122 @@
+"""What a usage row and the commit point need of a Messages answer."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from plexus_proxy.errors import Refused
+from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.messages import stream_events as wire
+from plexus_proxy.formats.messages.errors import read_error
+from plexus_proxy.formats.messages.usage import WireUsage, merge_usage, read_usage
+from plexus_proxy.formats.refusals import error_of_answer
+from plexus_proxy.formats.sse import Frame
+
+_TOOL_USE = "tool_use"
+_NO_USAGE = WireUsage()
+
+
+def is_usage_only(frame: Frame) -> bool:
+    """See Format.is_usage_only: there is no such event."""
+    return False
+
+
+class MessagesObserver:
+    """See Observer. Complete with a stop reason, which comes just before the terminal event."""
+
+    __slots__ = (
+        "_usage",
+        "committed",
+        "complete",
+        "ended",
+        "failure",
+        "finish_reason",
+        "output_chars",
+        "tool_calls",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self._usage = _NO_USAGE
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.tool_calls = 0
+        self.output_chars = 0
+        self.committed = False
+        self.complete = False
+        self.ended = False
+        self.failure: Refused | None = None
+
+    def frame(self, frame: Frame) -> None:
+        if not frame.data:
+            return
+        try:
+            event = wire.read_event(frame.data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        if event is None:
+            return
+        match event.type:
+            case "content_block_delta":
+                self.committed = True
+                if (delta := event.delta) is not None:
+                    self.output_chars += len(
+                        delta.text or delta.thinking or delta.partial_json or ""
+                    )
+            case "content_block_start":
+                self.committed = True
+                if event.content_block is not None and event.content_block.type == _TOOL_USE:
+                    self.tool_calls += 1
+            case "message_start":
+                if event.message is not None and event.message.usage is not None:
+                    self._count(event.message.usage)
+            case "message_delta":
+                self.committed = True
+                if event.delta is not None and event.delta.stop_reason:
+                    self.finish_reason = event.delta.stop_reason
+                    self.complete = True
+                if event.usage is not None:
+                    self._count(event.usage)
+            case "message_stop":
+                self.committed = self.complete = self.ended = True
+            case "error":
+                self.failure = read_error(200, {}, frame.data, in_stream=True)
+            case _:
+                pass
+
+    def _count(self, usage: WireUsage) -> None:
+        self._usage = merge_usage(self._usage, usage)
+        self.usage = read_usage(self._usage)
+
+    def body(self, body: bytes) -> None:
+        answer = bodies.decode_answer(_ANSWER, body)
+        if answer.content is None:
+            error = error_of_answer(body)
+            if not isinstance(error, Refused):
+                raise error
+            self.failure = error
+            return
+        self.committed = self.complete = self.ended = True
+        self.finish_reason = answer.stop_reason
+        self.tool_calls = sum(block.type == _TOOL_USE for block in answer.content)
+        self.output_chars = sum(
+            len(block.text) + len(block.thinking) + len(block.input) for block in answer.content
+        )
+        if answer.usage is not None:
+            self._count(answer.usage)
+
+
+class _Block(Struct, frozen=True):
+    type: str
+    text: str = ""
+    thinking: str = ""
+    input: Raw = Raw(b"")
+
+
+class _Answer(Struct, frozen=True):
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
+    usage: WireUsage | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)

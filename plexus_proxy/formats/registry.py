@@ -1,0 +1,8 @@
+"""The wire formats we speak. A new one is a folder beside this file and a line here."""
+
+from collections.abc import Mapping
+
+from plexus_proxy.formats import chat, messages
+from plexus_proxy.formats.format import Format
+
+FORMATS: Mapping[str, Format] = {fmt.name: fmt for fmt in (chat.FORMAT, messages.FORMAT)}

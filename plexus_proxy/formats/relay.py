@@ -1,0 +1,290 @@
+"""One upstream answer on its way to the client: bytes in, bytes out.
+
+`Passthrough` cuts frames and forwards the very bytes it got; `Translation` reads frames into
+canonical events and writes those for the client. Both watch the upstream with the same observer,
+never raise, and end honestly: a complete answer with its terminal frame, any other with the client
+format's in-band error. Frames that have not ended yet are held back, so whatever is appended stands
+on a frame's boundary.
+"""
+
+from collections.abc import Callable, Sequence
+
+from plexus_proxy.errors import Garbled, PlexusError
+from plexus_proxy.formats.conversation import Crossing, Reasoning, Remembered
+from plexus_proxy.formats.events import (
+    BlockStart,
+    Event,
+    Failure,
+    Finish,
+    Opaque,
+    ReasoningDelta,
+    ReasoningSignature,
+    TextDelta,
+)
+from plexus_proxy.formats.format import Format, Observer
+from plexus_proxy.formats.sse import Frame, Framer
+
+_CUT = "The provider's stream ended before the answer was complete."
+_BLANK_LINE = b"\n\n"
+_LINE_ENDS = (b"\n", b"\r")
+
+
+class Passthrough:
+    """Same format on both sides. See Relay.
+
+    `hide_usage` leaves out the frame that only carries usage: we asked for it, the client did not.
+    """
+
+    __slots__ = ("_ended", "_format", "_framer", "_hide_usage", "fault", "observer")
+
+    def __init__(self, fmt: Format, *, hide_usage: bool = False) -> None:
+        self._format = fmt
+        self._framer = Framer()
+        self._hide_usage = hide_usage
+        self._ended = False
+        self.observer: Observer = fmt.observer()
+        self.fault: PlexusError | None = None
+
+    @property
+    def committed(self) -> bool:
+        return self.observer.committed
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._ended:
+            return b""
+        try:
+            frames = self._framer.feed(chunk)
+        except Garbled as error:
+            return self.fail(error)
+        return self._forward(frames)
+
+    def _forward(self, frames: Sequence[Frame]) -> bytes:
+        observer = self.observer
+        out: list[bytes] = []
+        for frame in frames:
+            observer.frame(frame)
+            if self._hide_usage and self._format.is_usage_only(frame):
+                continue
+            out.append(frame.raw)
+            if observer.failure is not None:
+                self.fault = observer.failure
+                self._ended = True
+                break
+        return b"".join(out)
+
+    def close(self) -> bytes:
+        if self._ended:
+            return b""
+        out = self._forward(self._framer.close())
+        if out.endswith(_LINE_ENDS):
+            out += b"\n"
+        elif out:
+            out += _BLANK_LINE  # clients ignore a last frame without it
+        if self.fault is not None:
+            return out
+        observer = self.observer
+        if not observer.complete:
+            return out + self.fail(Garbled(_CUT))
+        self._ended = True
+        return out if observer.ended else out + self._format.done
+
+    def fail(self, error: PlexusError) -> bytes:
+        if self._ended:
+            return b""
+        if self.observer.complete:  # only the terminal frame is missing
+            return self.close()
+        self._ended = True
+        self.fault = error
+        return self._format.stream_error(error)
+
+    def remembered(self) -> Remembered | None:
+        """Nothing: in the same format clients see the provider's own state and send it back."""
+        return None
+
+
+class Translation:
+    """Different formats: frames → events → the client's frames. See Relay."""
+
+    __slots__ = (
+        "_client",
+        "_ended",
+        "_framer",
+        "_memory",
+        "_reader",
+        "_writer",
+        "fault",
+        "observer",
+    )
+
+    def __init__(self, provider: Format, client: Format, crossing: Crossing) -> None:
+        self._client = client
+        self._framer = Framer()
+        self._reader = provider.reader(crossing)
+        self._writer = client.writer(crossing)
+        self._memory = _Memory()
+        self._ended = False
+        self.observer: Observer = provider.observer()
+        self.fault: PlexusError | None = None
+
+    @property
+    def committed(self) -> bool:
+        return self.observer.committed
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._ended:
+            return b""
+        out: list[bytes] = []
+        try:
+            self._translate(self._framer.feed(chunk), out)
+        except Garbled as error:
+            out.append(self.fail(error))
+        return b"".join(out)
+
+    def _translate(self, frames: Sequence[Frame], out: list[bytes]) -> None:
+        for frame in frames:
+            self.observer.frame(frame)
+            self._write(self._reader.feed(frame), out)
+            if self._ended:
+                return
+
+    def _write(self, events: Sequence[Event], out: list[bytes]) -> None:
+        feed = self._writer.feed
+        for event in events:
+            self._memory.note(event)
+            out.append(feed(event))
+            if isinstance(event, Failure | Finish):
+                self._ended = True
+                self.fault = event.error if isinstance(event, Failure) else None
+
+    def close(self) -> bytes:
+        if self._ended:
+            return b""
+        out: list[bytes] = []
+        try:
+            self._translate(self._framer.close(), out)
+            if not self._ended:
+                self._write(self._reader.close(), out)
+        except Garbled as error:
+            out.append(self.fail(error))
+        return b"".join(out)
+
+    def fail(self, error: PlexusError) -> bytes:
+        if self._ended:
+            return b""
+        if self.observer.complete and not isinstance(error, Garbled):
+            return self.close()  # only usage and the terminal frame are missing
+        self._ended = True
+        self.fault = error
+        return self._client.stream_error(error)
+
+    def remembered(self) -> Remembered | None:
+        return self._memory.remembered()
+
+
+class Replayed:
+    """The relay of an answer that has already been written whole. See Relay."""
+
+    __slots__ = ("_remembered", "fault", "observer")
+
+    committed = True
+
+    def __init__(self, observer: Observer, events: Sequence[Event]) -> None:
+        self._remembered = remembered_in(events)
+        self.observer = observer
+        self.fault: PlexusError | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        return b""
+
+    def close(self) -> bytes:
+        return b""
+
+    def fail(self, error: PlexusError) -> bytes:
+        return b""
+
+    def remembered(self) -> Remembered | None:
+        return self._remembered
+
+
+def events_of_stream(
+    provider: Format, crossing: Crossing, body: bytes, observer: Observer
+) -> list[Event]:
+    """The events of a whole stream, which a provider sent to a client that wanted none.
+
+    Raises the error it ends with, Garbled if it cannot be read."""
+    framer = Framer()
+    reader = provider.reader(crossing)
+    events: list[Event] = []
+    for frame in [*framer.feed(body), *framer.close()]:
+        observer.frame(frame)
+        events += reader.feed(frame)
+    events += reader.close()
+    for event in events:
+        if isinstance(event, Failure):
+            raise event.error
+    return events
+
+
+def stream_of_events(client: Format, crossing: Crossing, events: Sequence[Event]) -> bytes:
+    """The whole stream for a client that wanted one, of a provider that sent a whole answer."""
+    writer = client.writer(crossing)
+    return b"".join([writer.feed(event) for event in events])
+
+
+def remembered_in(events: Sequence[Event]) -> Remembered | None:
+    """The reasoning of a turn with tool calls, for clients that do not send it back."""
+    memory = _Memory()
+    for event in events:
+        memory.note(event)
+    return memory.remembered()
+
+
+class _Memory:
+    """Collects what `Remembered` is made of while events pass."""
+
+    __slots__ = ("_chars", "_opaque", "_order", "_texts", "_tool_ids")
+
+    def __init__(self) -> None:
+        self._chars = 0
+        self._tool_ids: list[str] = []
+        self._order: dict[int, int] = {}
+        """Reasoning blocks: index → characters of text that came before."""
+        self._texts: dict[int, list[str]] = {}
+        self._opaque: dict[int, Opaque] = {}
+
+    def note(self, event: Event) -> None:
+        note = self._NOTE.get(type(event))
+        if note is not None:
+            note(self, event)
+
+    def _text(self, event: TextDelta) -> None:
+        self._chars += len(event.text)
+
+    def _block_start(self, event: BlockStart) -> None:
+        if event.kind == "tool" and event.tool_id:
+            self._tool_ids.append(event.tool_id)
+        elif event.kind == "reasoning":
+            self._order[event.index] = self._chars
+            self._texts[event.index] = []
+
+    def _reasoning(self, event: ReasoningDelta) -> None:
+        self._texts[event.index].append(event.text)
+
+    def _signature(self, event: ReasoningSignature) -> None:
+        self._opaque[event.index] = event.opaque
+
+    def remembered(self) -> Remembered | None:
+        parts = tuple(
+            Reasoning(
+                text="".join(self._texts[index]), opaque=self._opaque.get(index), text_offset=at
+            )
+            for index, at in self._order.items()
+        )
+        return Remembered(tuple(self._tool_ids), parts) if self._tool_ids and parts else None
+
+    _NOTE: dict[type[Event], Callable[..., None]] = {  # noqa: RUF012 - never changed
+        TextDelta: _text,
+        BlockStart: _block_start,
+        ReasoningDelta: _reasoning,
+        ReasoningSignature: _signature,
+    }
