@@ -1,4 +1,4 @@
-"""The command line: `plexus-proxy serve | init | check | version`; `python -m plexus_proxy` is it too.
+"""The command line: `plexus-proxy serve | init | check | version`, or `python -m plexus_proxy`.
 
 What only `serve` needs is imported when it serves, so that the other commands answer at once.
 Failures that are the operator's to mend end in one line on stderr and exit code 1.

@@ -57,7 +57,7 @@ class References:
             self._check_urls(urls, name)
         used = [url for url in ([urls] if isinstance(urls, str) else urls.values()) if url]
         by_oauth = [url for url in used if url.startswith(OAUTH)]
-        if not provider.api_key and not by_oauth and not all(map(_is_demo, used)):
+        if provider.api_key is None and not by_oauth and not all(map(_is_demo, used)):
             words = "is required (any text will do for a server that asks for none)"
             self._error(words, "providers", name, "api_key")
         if by_oauth and provider.oauth_provider is None:

@@ -9,6 +9,8 @@ on a frame's boundary.
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from plexus_proxy.errors import Garbled, PlexusError
 from plexus_proxy.formats.conversation import Crossing, Reasoning, Remembered
 from plexus_proxy.formats.events import (
@@ -75,7 +77,7 @@ class Passthrough:
     def close(self) -> bytes:
         if self._ended:
             return b""
-        out = self._forward(self._framer.close())
+        out = self._forward([last for last in self._framer.close() if _is_whole(last)])
         if out.endswith(_LINE_ENDS):
             out += b"\n"
         elif out:
@@ -84,7 +86,7 @@ class Passthrough:
             return out
         observer = self.observer
         if not observer.complete:
-            return out + self.fail(Garbled(_CUT))
+            return out + self.fail(Garbled(_CUT, code="upstream_cut"))
         self._ended = True
         return out if observer.ended else out + self._format.done
 
@@ -100,6 +102,15 @@ class Passthrough:
     def remembered(self) -> Remembered | None:
         """Nothing: in the same format clients see the provider's own state and send it back."""
         return None
+
+
+def _is_whole(frame: Frame) -> bool:
+    """Whether a frame that ended with the stream had come to its own end."""
+    try:
+        msgspec.json.decode(frame.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return frame.data.startswith(b"[DONE]")
+    return True
 
 
 class Translation:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
+from plexus_proxy.config.model import Alias
 from plexus_proxy.errors import (
     MethodNotAllowed,
     NotFound,
@@ -123,7 +124,11 @@ class _ModelList(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def model_list(names: Mapping[str, str]) -> bytes:
-    """Every name clients may ask for, in OpenAI's shape (behaviour reference §1.3)."""
+def model_list(models: Mapping[str, Alias]) -> bytes:
+    """Every name clients may ask for, each alias followed by its additional names, in OpenAI's
+    shape (behaviour reference §1.3)."""
     created = int(time.time())
+    names = dict.fromkeys(
+        each for name, alias in models.items() for each in (name, *alias.additional_aliases)
+    )
     return _encode(_ModelList("list", [_Model(name, "model", created, "plexus") for name in names]))

@@ -1,7 +1,7 @@
 """The client-facing paths of the corridor."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import Random
 
 from aiohttp import web
@@ -33,7 +33,7 @@ _CORS = {
 }
 
 
-async def gateway(app: web.Application) -> AsyncIterator[None]:
+async def gateway(app: web.Application) -> AsyncGenerator[None]:
     """cleanup_ctx: the Gateway with its upstream session and the sweep over open streams."""
     watch = StallWatch()
     vault = ReasoningVault()
@@ -75,8 +75,8 @@ async def _models(request: web.Request) -> web.StreamResponse:
     """GET /v1/models: public, as in the base release."""
     if request.method not in ("GET", "HEAD"):
         return _preflight(request) or wrong_method(request, FORMATS["chat"], ("GET",))
-    names: Mapping[str, str] = request.app[CONFIG].current.alias_names
-    return web.Response(body=model_list(names), content_type="application/json")
+    models = request.app[CONFIG].current.config.models
+    return web.Response(body=model_list(models), content_type="application/json")
 
 
 async def _unknown(request: web.Request) -> web.StreamResponse:

@@ -149,7 +149,12 @@ class ChatReader:
         self._done = True
         if not is_complete:
             return (
-                Failure(Garbled("The provider's stream ended before the answer was complete.")),
+                Failure(
+                    Garbled(
+                        "The provider's stream ended before the answer was complete.",
+                        code="upstream_cut",
+                    )
+                ),
             )
         if any(tool.index is None for tool in self._tools.values()):
             return (Failure(Garbled("The provider's answer calls a tool without naming it.")),)

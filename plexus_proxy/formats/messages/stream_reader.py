@@ -132,7 +132,9 @@ class MessagesReader:
     def _end(self, events: list[Event], *, is_complete: bool) -> None:
         self._done = True
         if not is_complete:
-            error = Garbled("The provider's stream ended before the answer was complete.")
+            error = Garbled(
+                "The provider's stream ended before the answer was complete.", code="upstream_cut"
+            )
             events.append(Failure(error))
             return
         self._begin(wire.SentMessage(), events)
