@@ -113,7 +113,7 @@ async def run(
     work: Work, attempt: Attempt, upstream: Upstream, clock: PhaseClock
 ) -> Whole | Primed:
     """Raises UpstreamFault; the caller ends the attempt."""
-    async with clock.running():
+    async with clock:
         answer = await upstream.send(work.request, clock)
         try:
             attempt.http_status = answer.status

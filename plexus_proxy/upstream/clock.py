@@ -1,23 +1,30 @@
-"""The time limits of an attempt: one timer, moved when the attempt enters its next phase."""
+"""The time limits of an attempt: one timer, which is moved only when it would ring too late."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from plexus_proxy.config.timeouts import ResolvedTimeouts
 from plexus_proxy.errors import Phase, TimedOut
 
 
 class PhaseClock:
-    """Which phase the attempt is in and when that must be over. Times are of the loop's clock."""
+    """Which phase the attempt is in and when that must be over. Times are of the loop's clock.
 
-    __slots__ = ("_deadline", "_limits", "_scope", "phase")
+    Entered as a context, it ends what takes too long: TimedOut with the phase. Most phases are over
+    long before the first limit: entering one costs no timer, the one that runs asks when it rings.
+    """
+
+    __slots__ = ("_deadline", "_expires", "_limits", "_loop", "_rings", "_scope", "_timer", "phase")
 
     def __init__(self, limits: ResolvedTimeouts, now: float) -> None:
         self.phase: Phase = "connect"
         self._limits = limits
         self._deadline = now + limits.total_s
+        self._expires = self._deadline
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._scope: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0
 
     @property
     def deadline(self) -> float:
@@ -27,9 +34,10 @@ class PhaseClock:
     def enter(self, phase: Phase) -> None:
         """The attempt has come to `phase`; its limit counts from now."""
         self.phase = phase
-        if self._scope is not None:
-            now = asyncio.get_running_loop().time()
-            self._scope.reschedule(min(now + self.limit_s(phase), self._deadline))
+        if self._loop is not None:
+            self._expires = min(self._loop.time() + self.limit_s(phase), self._deadline)
+            if self._expires < self._rings:
+                self._set_timer(self._loop)
 
     def limit_s(self, phase: Phase) -> float:
         limits = self._limits
@@ -47,19 +55,43 @@ class PhaseClock:
             case "total":
                 return limits.total_s
 
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Raises TimedOut with the phase that took too long."""
-        loop = asyncio.get_running_loop()
-        scope = asyncio.timeout_at(min(loop.time() + self.limit_s(self.phase), self._deadline))
-        self._scope = scope
+    async def __aenter__(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        self._expires = min(loop.time() + self.limit_s(self.phase), self._deadline)
+        self._scope = asyncio.timeout(None)
+        await self._scope.__aenter__()
+        self._set_timer(loop)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        scope, loop = self._scope, self._loop
+        assert scope is not None
+        assert loop is not None
+        self._scope = self._loop = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         try:
-            async with scope:
-                yield
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
+            await scope.__aexit__(kind, error, trace)
+        except TimeoutError as expired:
             phase = "total" if loop.time() >= self._deadline else self.phase
-            raise TimedOut(phase, self.limit_s(phase)) from error
-        finally:
-            self._scope = None
+            raise TimedOut(phase, self.limit_s(phase)) from expired
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = self._expires
+        self._timer = loop.call_at(self._rings, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._scope is None:
+            return
+        if loop.time() < self._expires:
+            self._set_timer(loop)
+        else:
+            self._scope.reschedule(loop.time())

@@ -223,7 +223,7 @@ async def test_a_head_that_never_comes_is_a_headers_time_out(
 
     phases = clock(headers_s=0.1)
     with pytest.raises(TimedOut) as caught:
-        async with phases.running():
+        async with phases:
             await upstream.send(request(await serve(script)), phases)
     assert caught.value.phase == "headers"
     assert caught.value.code == "upstream_headers_timeout"
@@ -240,7 +240,7 @@ async def test_a_body_nobody_reads_is_a_write_time_out(
 
     phases = clock(write_s=0.2)
     with pytest.raises(TimedOut) as caught:
-        async with phases.running():
+        async with phases:
             await upstream.send(request(await serve(script), b"x" * 30_000_000), phases)
     release.set()
     assert caught.value.phase == "write"
@@ -254,7 +254,7 @@ async def test_the_total_limit_wins_over_a_longer_phase(
 
     phases = clock(total_s=0.1)
     with pytest.raises(TimedOut) as caught:
-        async with phases.running():
+        async with phases:
             await upstream.send(request(await serve(script)), phases)
     assert caught.value.phase == "total"
 
