@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.reader import ReaderError
+import yaml
+from yaml.error import MarkedYAMLError, YAMLError
+from yaml.reader import ReaderError
 
 from plexus_proxy.config.problems import Problems, child
 
@@ -84,9 +84,8 @@ def read_tree(text: str, problems: Problems) -> Map | None:
 
 
 def _events(text: str) -> Iterator[Any]:
-    """The parser's events. ruamel's types are untyped; this is the only place that meets them."""
-    yaml = cast(Any, YAML(typ="safe", pure=True))
-    return cast(Iterator[Any], yaml.parse(text))
+    """The events of libyaml, which is ten times as fast as a parser in Python."""
+    return cast(Iterator[Any], yaml.parse(text, Loader=yaml.CSafeLoader))
 
 
 def _without_quotes(error: MarkedYAMLError) -> str:
