@@ -101,9 +101,11 @@ def _serve(arguments: argparse.Namespace) -> int:
             run(settings, build, sockets)
             return 0
 
+        from plexus_proxy.config.store import usable_snapshot
         from plexus_proxy.server.worker import run_workers
 
-        return run_workers(settings, build, sockets, arguments.workers)
+        shutdown = usable_snapshot(settings).config.shutdown
+        return run_workers(settings, build, sockets, arguments.workers, shutdown)
     except EXPECTED as error:
         raise _Failure(str(error)) from error
 

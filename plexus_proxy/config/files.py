@@ -1,0 +1,56 @@
+"""Config files on the disk: written so that a reader sees the old text or the new, never half."""
+
+import os
+import tempfile
+from pathlib import Path
+
+PRIVATE_MODE = 0o600
+"""Configs hold secrets: nobody else reads what we create."""
+
+
+def replace_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
+    """Put `text` in place of a file, by rename and on the disk when it returns. Raises OSError."""
+    temporary = write_beside(path, text, mode)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def create_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
+    """The same, but only if nothing is there. Raises FileExistsError and other OSErrors."""
+    temporary = write_beside(path, text, mode)
+    try:
+        path.hardlink_to(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_beside(path: Path, text: str, mode: int) -> Path:
+    """A new file with `text` in the folder of `path`, complete and on the disk. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last. Some file systems cannot; the rename itself has happened then."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
