@@ -102,9 +102,11 @@ def _serve(arguments: argparse.Namespace) -> int:
             return 0
 
         from plexus_proxy.config.store import usable_snapshot
+        from plexus_proxy.db.open import migrate
         from plexus_proxy.server.worker import run_workers
 
         shutdown = usable_snapshot(settings).config.shutdown
+        migrate(settings.database_url)
         return run_workers(settings, build, sockets, arguments.workers, shutdown)
     except EXPECTED as error:
         raise _Failure(str(error)) from error

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from support.program import Program
@@ -170,7 +171,7 @@ def test_the_wheel_serves_unprivileged_with_read_only_code_from_any_folder(
         assert status == 200
         assert "<html" in page
         [asset] = re.findall(r'href="([^"]+\.css)', page)[:1]
-        assert program.get(asset if asset.startswith("/") else f"/ui/{asset}")[0] == 200
+        assert program.get(urljoin("/ui/", asset))[0] == 200
         os.kill(program.process.pid, 15)
         assert program.wait() == 0
     finally:

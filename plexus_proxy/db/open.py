@@ -76,15 +76,12 @@ async def open_database(url: str) -> AsyncGenerator[Database]:
 def migrate(url: str) -> None:
     """Bring the database up to date, from outside any event loop (before workers are forked).
 
-    Raises WrongUrl, SchemaTooNew and Unavailable.
+    Raises WrongUrl and SchemaTooNew; a database that is away is migrated by its first use.
     """
 
     async def once() -> None:
-        opened = make_database(url)
-        try:
-            await opened.open()
-        finally:
-            await opened.close()
+        async with open_database(url):
+            pass
 
     asyncio.run(once())
 

@@ -142,7 +142,7 @@ def test_the_first_start_in_a_terminal_prints_a_curl_that_works(tmp_path: Path) 
         command = re.search(r"curl (?:.|\\\n)*?}'\n", shown)
         assert command
         done = subprocess.run(
-            ["curl", "--silent", "--fail", *shlex.split(command[0])[1:]],
+            ["curl", "--silent", "--fail", *shlex.split(command[0].replace("\\\n", " "))[1:]],
             capture_output=True,
             check=True,
         )
