@@ -63,6 +63,9 @@ class _Reading(Struct, frozen=True):
     snapshot: Snapshot | None
     problems: Sequence[Problem]
 
+    def __repr__(self) -> str:
+        return f"_Reading({len(self.text)} characters, {len(self.problems)} problems)"
+
 
 _Signature = tuple[int, int, int, int] | None
 
@@ -158,9 +161,13 @@ class ConfigStore:
         if reading.problems:
             _log.warning("%s", _listed(f"{self._path}:", reading.problems))
         try:
-            await asyncio.to_thread(replace_file, self._last_good, reading.text)
+            await asyncio.to_thread(self._keep, reading.text)
         except OSError as error:
             _log.warning("the config could not be kept in %s: %s", self._last_good, error)
+
+    def _keep(self, text: str) -> None:
+        self._last_good.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(self._last_good, text)
 
     def _note_bad(self, reading: _Reading, state: State) -> None:
         self._text = reading.text

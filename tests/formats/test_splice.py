@@ -123,7 +123,8 @@ def test_marks_of_another_body_are_not_used(fmt: Any) -> None:
         ),
         (
             b'{"model":"a","messages":[],"stream_options":{"include_usage" :true},"stream":true}',
-            b'{"model":"real","messages":[],"stream_options":{"include_usage" :true},"stream":true}',
+            b'{"model":"real","messages":[],"stream_options":{"include_usage" :true},'
+            b'"stream":true}',
         ),
         (
             b'{"model":"a","messages":[],"stream":false}',

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
-from plexus_proxy.config.timeouts import ResolvedTimeouts
 
+from plexus_proxy.config.timeouts import ResolvedTimeouts
 from plexus_proxy.errors import Garbled, TimedOut, Unreachable
 from plexus_proxy.upstream.client import OutgoingRequest, SessionUpstream, session_upstream
 from plexus_proxy.upstream.clock import PhaseClock

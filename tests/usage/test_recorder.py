@@ -72,9 +72,11 @@ async def test_a_submitted_row_reaches_the_database_by_itself(
     async with make_recorder(database).running() as writer:
         row = full_row()
         writer.submit(row)
+        stored = None
         async with asyncio.timeout(30):
-            while (stored := await UsageStore(database).fetch_row(row.request_id)) is None:
+            while stored is None:
                 await asyncio.sleep(0.02)
+                stored = await UsageStore(database).fetch_row(row.request_id)
         assert stored.created_at_ms is not None
 
 
