@@ -281,6 +281,21 @@ def test_reasoning_said_in_several_spellings_is_read_once() -> None:
     assert answer.reasoning == "c"
 
 
+def test_reasoning_repeated_beside_its_signature_is_read_once() -> None:
+    """P35"""
+    detail = [{"type": "reasoning.text", "text": "ab", "index": 0, "signature": "s"}]
+    for between in (b"", chunk(content="text")):
+        answer = to_messages(
+            chunk(reasoning_content="a"),
+            chunk(reasoning_content="b"),
+            between,
+            chunk(reasoning_details=detail),
+            STOP,
+        )
+        assert answer.reasoning == "ab"
+        assert len(answer.states) == 1
+
+
 def test_each_change_of_kind_is_a_new_block() -> None:
     """P04"""
     frames = [

@@ -88,6 +88,7 @@ class ChatReader:
         "_open_kind",
         "_refused",
         "_started",
+        "_thoughts",
         "_tools",
         "_usage",
         "skipped",
@@ -104,6 +105,8 @@ class ChatReader:
         self._open_at = 0
         """Characters of text that came before it."""
         self._chars = 0
+        self._thoughts: list[str] = []
+        """Reasoning that no state has come for yet."""
         self._tools: dict[int | str, _Tool] = {}
         self._last_tool: _Tool | None = None
         self._finish: FinishReason | None = None
@@ -212,8 +215,12 @@ class ChatReader:
         return self._next - 1
 
     def _reasoning(self, part: Reasoning, events: list[Event]) -> None:
-        """Text goes to the open block; state ends it, for there is one state to a block."""
-        if part.text:
+        """Text goes to the open block; state ends it, for there is one state to a block.
+
+        Servers repeat, beside the state, the text it belongs to."""
+        is_repeated = part.opaque is not None and part.text == "".join(self._thoughts)
+        if part.text and not is_repeated:
+            self._thoughts.append(part.text)
             index = self._plain("reasoning", events)
             events.append(ReasoningDelta(index, part.text))
         if part.opaque is not None:
@@ -222,6 +229,7 @@ class ChatReader:
                 part.opaque, issuer=self._crossing.provider, model=self._crossing.model
             )
             events.append(ReasoningSignature(index, opaque))
+            self._thoughts.clear()
             self._close_plain(events)
 
     def _cite(self, citation: Citation, events: list[Event]) -> None:
