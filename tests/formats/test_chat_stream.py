@@ -567,3 +567,10 @@ def test_output_is_counted_in_characters() -> None:
         chunk(tool_calls=[call(0, '{"a":1}', "a", "f")]),
     ]
     assert observe(*frames).output_chars == 3 + 4 + 2 + 7
+
+
+def test_signatures_are_no_output() -> None:
+    signed = [{"type": "reasoning.text", "text": "ab", "index": 0, "signature": "s" * 99}]
+    assert observe(chunk(reasoning_details=signed)).output_chars == 2
+    repeated = [chunk(reasoning="ab"), chunk(reasoning_details=signed)]
+    assert observe(*repeated).output_chars == 2

@@ -9,6 +9,7 @@ from plexus_proxy.errors import Refused
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import read_error
+from plexus_proxy.formats.chat.reasoning import read_reasoning
 from plexus_proxy.formats.chat.usage import WireUsage, read_usage
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.refusals import error_of_answer
@@ -28,6 +29,7 @@ class ChatObserver:
 
     __slots__ = (
         "_calls",
+        "_has_thoughts",
         "committed",
         "complete",
         "ended",
@@ -39,6 +41,8 @@ class ChatObserver:
 
     def __init__(self) -> None:
         self._calls: set[tuple[int, int | str]] = set()
+        self._has_thoughts = False
+        """Reasoning has come as plain text; what reasoning_details say is a repetition."""
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.output_chars = 0
@@ -81,7 +85,7 @@ class ChatObserver:
 
     def _delta(self, choice: int, delta: chunks.Delta) -> None:
         chars = len(chunks.text_of(delta.content)) + len(delta.refusal or "")
-        chars += _reasoning_chars(delta)
+        chars += self._reasoning_chars(delta)
         for call in delta.tool_calls or ():
             self._calls.add((choice, call.index if call.index is not None else call.id or ""))
             chars += _call_chars(call)
@@ -93,6 +97,16 @@ class ChatObserver:
         if chars:
             self.output_chars += chars
             self.committed = True
+
+    def _reasoning_chars(self, delta: chunks.Delta) -> int:
+        """Length of the reasoning text as written, whichever spelling holds it."""
+        for text in (delta.reasoning_content, delta.reasoning):
+            if text is not UNSET and len(text) > _QUOTES and bytes(text).startswith(b'"'):
+                self._has_thoughts = True
+                return len(text) - _QUOTES
+        if self._has_thoughts or delta.reasoning_details is UNSET:
+            return 0
+        return sum(len(part.text) for part in read_reasoning(delta))
 
     def body(self, body: bytes) -> None:
         answer = bodies.decode_answer(_ANSWER, body)
@@ -120,15 +134,6 @@ class ChatObserver:
         for text in (message.content, message.reasoning_content, message.reasoning):
             if text is not UNSET:
                 self.output_chars += max(0, len(text) - _QUOTES)
-
-
-def _reasoning_chars(delta: chunks.Delta) -> int:
-    """Length of the reasoning text as written, whichever spelling holds it."""
-    for text in (delta.reasoning_content, delta.reasoning):
-        if text is not UNSET and len(text) > _QUOTES and bytes(text).startswith(b'"'):
-            return len(text) - _QUOTES
-    details = delta.reasoning_details
-    return 0 if details is UNSET or not bytes(details).startswith(b"[{") else len(details)
 
 
 def _call_chars(call: chunks.ToolCall) -> int:
