@@ -127,7 +127,7 @@ def test_a_name_in_every_piece_is_said_once() -> None:
 
 
 def test_another_id_and_name_at_the_same_index_are_another_call() -> None:
-    frames = [chunk(tool_calls=[call(0, '{"n":%d}' % n, f"call_{n}", "f")]) for n in (1, 2)]
+    frames = [chunk(tool_calls=[call(0, f'{{"n":{n}}}', f"call_{n}", "f")]) for n in (1, 2)]
     answer = to_messages(*frames, CALLS)
     assert [(tool.id, tool.value) for tool in answer.tools] == [
         ("call_1", {"n": 1}),
@@ -154,7 +154,7 @@ def test_pieces_without_index_and_id_continue_the_last_call() -> None:
 
 
 def test_calls_without_index_and_id_are_told_apart_when_whole() -> None:
-    frames = [chunk(tool_calls=[call(None, '{"n":%d}' % n, None, "f")]) for n in (1, 2)]
+    frames = [chunk(tool_calls=[call(None, f'{{"n":{n}}}', None, "f")]) for n in (1, 2)]
     answer = to_messages(*frames, CALLS)
     assert [tool.value for tool in answer.tools] == [{"n": 1}, {"n": 2}]
 

@@ -1,8 +1,8 @@
 """The stream grammars of both APIs, as strict as their official clients and stricter.
 
-Written from the vendors' rules (chat-completions.md §8 and messages.md §7 of the design notes, P01 to
-P40 of the known bugs) and sharing no code with the package. `read_chat` and `read_messages` return
-the answer a client would put together; a broken rule is an AssertionError that names it.
+Written from the vendors' rules (chat-completions.md §8 and messages.md §7 of the design notes, P01
+to P40 of the known bugs) and sharing no code with the package. `read_chat` and `read_messages`
+return the answer a client would put together; a broken rule is an AssertionError that names it.
 """
 
 import json
