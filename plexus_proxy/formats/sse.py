@@ -18,7 +18,7 @@ _LINE_ENDS = b"\r\n"
 class Frame(Struct, frozen=True, gc=False):
     """One SSE record.
 
-    `data` joins the data lines by a newline; `raw` is the very bytes of the record with the blank
+    `data` joins the data lines by a newline, bytes that are no UTF-8 replaced; `raw` is the very bytes of the record with the blank
     line that ended it (and any comments before it), so that frames joined again are the stream.
     A record without data (comments, a lone `event:`) has `data == b""`.
     """
@@ -96,7 +96,7 @@ class Framer:
 
 def _frame(raw: bytes) -> Frame:
     if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
-        return Frame("", raw[6:-2], raw)
+        return Frame("", _text(raw[6:-2]), raw)
     event = b""
     data: list[bytes] = []
     for line in _LINE_END.split(raw.removeprefix(_BOM)):
@@ -105,4 +105,14 @@ def _frame(raw: bytes) -> Frame:
             data.append(value.removeprefix(b" "))
         elif name == b"event":
             event = value.removeprefix(b" ")
-    return Frame(event.decode(errors="replace"), b"\n".join(data), raw)
+    return Frame(event.decode(errors="replace"), _text(b"\n".join(data)), raw)
+
+
+def _text(data: bytes) -> bytes:
+    if data.isascii():
+        return data
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return data.decode(errors="replace").encode()
+    return data

@@ -151,3 +151,8 @@ def test_frames_agree_with_a_plain_reading(lines: list[tuple[str, str]]) -> None
         elif name == "event":
             event = value.removeprefix(" ")
     assert told(stream.encode()) == expected
+
+
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    assert told(b"data: a\xffb\n\n") == [("", "a\ufffdb".encode())]
+    assert frames(b"data: \xff\n\n")[0].raw == b"data: \xff\n\n"
