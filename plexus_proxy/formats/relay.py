@@ -28,7 +28,7 @@ from plexus_proxy.formats.sse import Frame, Framer
 
 _CUT = "The provider's stream ended before the answer was complete."
 _BLANK_LINE = b"\n\n"
-_LINE_ENDS = (b"\n", b"\r")
+_LINE_ENDS = b"\r\n"
 
 
 class Passthrough:
@@ -77,11 +77,9 @@ class Passthrough:
     def close(self) -> bytes:
         if self._ended:
             return b""
-        out = self._forward([last for last in self._framer.close() if _is_whole(last)])
-        if out.endswith(_LINE_ENDS):
-            out += b"\n"
-        elif out:
-            out += _BLANK_LINE  # clients ignore a last frame without it
+        out = self._forward(_last(self._framer))
+        if out.strip(_LINE_ENDS):  # clients ignore a last frame without its blank line
+            out += b"\n" if out.endswith(b"\n") else _BLANK_LINE
         if self.fault is not None:
             return out
         observer = self.observer
@@ -104,11 +102,17 @@ class Passthrough:
         return None
 
 
+def _last(framer: Framer) -> list[Frame]:
+    """The frame that ended with the stream, if it had come to its own end."""
+    return [frame for frame in framer.close() if _is_whole(frame)]
+
+
 def _is_whole(frame: Frame) -> bool:
-    """Whether a frame that ended with the stream had come to its own end."""
+    if not frame.data:
+        return not frame.raw.strip(_LINE_ENDS)
     try:
         msgspec.json.decode(frame.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         return frame.data.startswith(b"[DONE]")
     return True
 

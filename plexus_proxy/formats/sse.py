@@ -12,14 +12,14 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n){2}")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
-_LINE_ENDS = b"\r\n"
 
 
 class Frame(Struct, frozen=True, gc=False):
     """One SSE record.
 
-    `data` joins the data lines by a newline, bytes that are no UTF-8 replaced; `raw` is the very bytes of the record with the blank
-    line that ended it (and any comments before it), so that frames joined again are the stream.
+    `data` joins the data lines by a newline, bytes that are no UTF-8 replaced; `raw` is the very
+    bytes of the record with the blank line that ended it (and any comments before it), so that
+    frames joined again are the stream.
     A record without data (comments, a lone `event:`) has `data == b""`.
     """
 
@@ -88,10 +88,10 @@ class Framer:
         return match.end() if match else -1
 
     def close(self) -> list[Frame]:
-        """The last record, if the stream ended without its blank line."""
+        """What came after the last blank line, if anything did."""
         rest = bytes(self._rest)
         self._rest = bytearray()
-        return [_frame(rest)] if rest.strip(_LINE_ENDS) else []
+        return [_frame(rest)] if rest else []
 
 
 def _frame(raw: bytes) -> Frame:

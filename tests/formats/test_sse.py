@@ -153,6 +153,13 @@ def test_frames_agree_with_a_plain_reading(lines: list[tuple[str, str]]) -> None
     assert told(stream.encode()) == expected
 
 
+@given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r"]))), st.booleans())
+def test_raw_bytes_joined_are_the_stream(lines: list[tuple[str, str]], whole: bool) -> None:
+    stream = "".join(line + end for line, end in lines).encode()
+    chunks = [stream] if whole else bytewise(stream)
+    assert b"".join(frame.raw for frame in frames(*chunks)) == stream
+
+
 def test_bytes_that_are_no_text_are_replaced() -> None:
     assert told(b"data: a\xffb\n\n") == [("", "a\ufffdb".encode())]
     assert frames(b"data: \xff\n\n")[0].raw == b"data: \xff\n\n"
