@@ -176,18 +176,18 @@ class Translation:
             return b""
         out: list[bytes] = []
         try:
-            self._translate(self._framer.close(), out)
-            if not self._ended:
-                self._write(self._reader.close(), out)
+            self._translate(_last(self._framer), out)
         except Garbled as error:
             out.append(self.fail(error))
+        if not self._ended:
+            self._write(self._reader.close(), out)
         return b"".join(out)
 
     def fail(self, error: PlexusError) -> bytes:
         if self._ended:
             return b""
-        if self.observer.complete and not isinstance(error, Garbled):
-            return self.close()  # only usage and the terminal frame are missing
+        if self.observer.complete:  # only usage and the terminal frame are missing
+            return self.close()
         self._ended = True
         self.fault = error
         return self._client.stream_error(error)
@@ -230,7 +230,7 @@ def events_of_stream(
     framer = Framer()
     reader = provider.reader(crossing)
     events: list[Event] = []
-    for frame in [*framer.feed(body), *framer.close()]:
+    for frame in [*framer.feed(body), *_last(framer)]:
         observer.frame(frame)
         events += reader.feed(frame)
     events += reader.close()

@@ -184,6 +184,45 @@ def test_a_lost_connection_ends_the_stream_with_an_error(fmt: Format, error: Ple
         assert relay.fault is error
 
 
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+@BOTH
+def test_a_connection_lost_after_the_finish_is_a_normal_end(
+    fmt: Format, error: PlexusError
+) -> None:
+    """Translation §18.12: usage is then what is known."""
+    for rest in (b"", b'data: {"usa'):
+        for client, relay in relays(fmt):
+            out = relay.feed(FINISHED[fmt.name] + rest) + relay.fail(error)
+            if client is fmt:
+                assert out == FINISHED[fmt.name] + fmt.done
+            else:
+                assert READERS[client.name](out).reason in ("stop", "end_turn")
+            assert relay.fault is None
+
+
+@BOTH
+def test_a_frame_cut_after_the_finish_is_a_normal_end(fmt: Format) -> None:
+    for _, relay in relays(fmt):
+        relay.feed(FINISHED[fmt.name] + b'data: {"usa')
+        relay.close()
+        assert relay.fault is None
+
+
+@BOTH
+def test_rubbish_after_the_finish_is_a_normal_end(fmt: Format) -> None:
+    client = other(fmt)
+    out, relay = translated(fmt, client, [FINISHED[fmt.name] + b"data: <html>\n\n"])
+    assert READERS[client.name](out).error is None
+    assert relay.fault is None
+
+
+@BOTH
+def test_a_frame_cut_in_two_is_a_cut(fmt: Format) -> None:
+    _, relay = translated(fmt, other(fmt), [UNFINISHED[fmt.name] + b'data: {"typ'])
+    assert relay.fault is not None
+    assert relay.fault.code == "upstream_cut"
+
+
 @BOTH
 def test_nothing_follows_an_end(fmt: Format) -> None:
     error = Unreachable("gone")
@@ -276,6 +315,19 @@ def test_the_events_of_a_whole_stream() -> None:
     events = events_of_stream(CHAT, crossing(), FINISHED["chat"] + DONE, observer)
     assert events == read(CHAT, FINISHED["chat"])
     assert observer.complete
+
+
+@BOTH
+def test_the_events_of_a_stream_without_its_terminal_frame(fmt: Format) -> None:
+    stream = FINISHED[fmt.name] + b'data: {"usa'
+    events = events_of_stream(fmt, crossing(), stream, fmt.observer())
+    assert isinstance(events[-1], Finish)
+
+
+@BOTH
+def test_a_whole_stream_that_is_cut_raises(fmt: Format) -> None:
+    with pytest.raises(Garbled, match="before the answer was complete"):
+        events_of_stream(fmt, crossing(), UNFINISHED[fmt.name] + b"data: {", fmt.observer())
 
 
 def test_a_whole_stream_with_an_error_raises_it() -> None:
