@@ -65,13 +65,13 @@ class Passthrough:
         out: list[bytes] = []
         for frame in frames:
             observer.frame(frame)
-            if self._hide_usage and self._format.is_usage_only(frame):
-                continue
-            out.append(frame.raw)
             if observer.failure is not None:
+                out.append(frame.raw)
                 self.fault = observer.failure
                 self._ended = True
                 break
+            if not (self._hide_usage and self._format.is_usage_only(frame)):
+                out.append(frame.raw)
         return b"".join(out)
 
     def close(self) -> bytes:

@@ -138,6 +138,22 @@ def test_the_frame_that_only_carries_usage_is_hidden() -> None:
     assert relay.observer.usage == Usage(input_tokens=3, output_tokens=4)
 
 
+def test_nothing_else_is_hidden() -> None:
+    """A content filter's preamble has no choices either, and text may speak of usage."""
+    preamble = data({"choices": [], "usage": None, "prompt_filter_results": [{"x": 1}]})
+    text = chunk(content='{"choices":[],"usage":{}}')
+    with_usage = chunk_with({"usage": {"prompt_tokens": 1}}, "stop")
+    stream = preamble + ROLE + text + with_usage + DONE
+    assert passed(CHAT, stream, hide_usage=True)[0] == stream
+
+
+def test_an_error_is_not_hidden_with_the_usage() -> None:
+    error = data({"error": {"message": "m", "type": "server_error"}, "choices": [], "usage": {}})
+    out, relay = passed(CHAT, UNFINISHED["chat"] + error, hide_usage=True)
+    assert out == UNFINISHED["chat"] + error
+    assert isinstance(relay.fault, Refused)
+
+
 def test_an_error_event_is_forwarded_in_the_providers_own_words() -> None:
     """P15, P38"""
     error = data({"error": {"message": "m", "type": "server_error", "param": None, "code": 7}})

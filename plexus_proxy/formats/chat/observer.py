@@ -15,13 +15,15 @@ from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
 
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _QUOTES = 2
 
 
 def is_usage_only(frame: Frame) -> bool:
     """See Format.is_usage_only."""
-    return b'"usage"' in frame.data and _EMPTY_CHOICES.search(frame.data) is not None
+    data = frame.data
+    return _EMPTY_CHOICES.search(data) is not None and _USAGE.search(data) is not None
 
 
 class ChatObserver:
