@@ -323,6 +323,16 @@ BAD += [
 BAD += [b'data: {"type":"error","error":%b}\n\n' % each for each in BAD_ARGUMENTS]
 
 
+@pytest.mark.parametrize("bad", BAD)
+@BOTH
+def test_nothing_a_provider_sends_raises(fmt: Format, bad: bytes) -> None:
+    for client, relay in relays(fmt):
+        out = relay.feed(UNFINISHED[fmt.name] + bad) + relay.feed(FINISHED[fmt.name] + fmt.done)
+        out += relay.close()
+        if client is not fmt:
+            assert records(out)
+
+
 # Whole answers
 
 

@@ -97,7 +97,7 @@ def read_chunk(data: bytes) -> Chunk | None:
     no JSON."""
     try:
         return _CHUNK.decode(data)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None
 
 

@@ -23,7 +23,7 @@ _QUOTES = 2
 def is_usage_only(frame: Frame) -> bool:
     """See Format.is_usage_only."""
     data = frame.data
-    return _EMPTY_CHOICES.search(data) is not None and _USAGE.search(data) is not None
+    return _USAGE.search(data) is not None and _EMPTY_CHOICES.search(data) is not None
 
 
 class ChatObserver:

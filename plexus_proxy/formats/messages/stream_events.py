@@ -64,5 +64,5 @@ def read_event(data: bytes) -> SentEvent | None:
     no JSON."""
     try:
         return _EVENT.decode(data)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None
