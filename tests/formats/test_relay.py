@@ -333,6 +333,22 @@ def test_nothing_a_provider_sends_raises(fmt: Format, bad: bytes) -> None:
             assert records(out)
 
 
+@BOTH
+def test_half_an_emoji_does_not_end_the_stream(fmt: Format) -> None:
+    """Programs in JavaScript cut strings between its two halves."""
+    half = {
+        "chat": chunk(content="a\ud83d") + chunk(content="\ude00b"),
+        "messages": text_block(1, "a\ud83d", "\ude00b"),
+    }
+    stream = (
+        UNFINISHED[fmt.name]
+        + half[fmt.name]
+        + FINISHED[fmt.name].removeprefix(UNFINISHED[fmt.name])
+    )
+    out, _ = translated(fmt, other(fmt), [stream])
+    assert READERS[other(fmt).name](out).text == "xa\ufffd\ufffdb"
+
+
 # Whole answers
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat.usage import WireUsage
 from plexus_proxy.formats.sse import Frame
 
@@ -96,7 +97,7 @@ def read_chunk(data: bytes) -> Chunk | None:
     """None for JSON of a shape we do not know: the future. Raises msgspec.DecodeError for what is
     no JSON."""
     try:
-        return _CHUNK.decode(data)
+        return bodies.parse(_CHUNK, data)
     except (msgspec.ValidationError, RecursionError):
         return None
 

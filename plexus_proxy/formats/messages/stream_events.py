@@ -4,6 +4,7 @@ Source: Anthropic API reference, "Streaming Messages"."""
 import msgspec
 from msgspec import Raw, Struct
 
+from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.messages.usage import WireUsage
 
 
@@ -63,6 +64,6 @@ def read_event(data: bytes) -> SentEvent | None:
     """None for JSON of a shape we do not know: the future. Raises msgspec.DecodeError for what is
     no JSON."""
     try:
-        return _EVENT.decode(data)
+        return bodies.parse(_EVENT, data)
     except (msgspec.ValidationError, RecursionError):
         return None
