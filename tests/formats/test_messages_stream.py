@@ -341,6 +341,12 @@ def test_blocks_open_side_by_side_are_written_one_after_the_other() -> None:
     assert answer.text == "t"
 
 
+def test_any_number_of_blocks_may_wait() -> None:
+    waiting = [event for index in range(1, 1000) for event in tool(index, "{}")]
+    answer = written(BlockStart(0, "tool", "call_0", "f"), *waiting, BlockEnd(0))
+    assert len(answer.tools) == 1000
+
+
 def test_the_first_block_streams_while_others_wait() -> None:
     """Translation §18.2"""
     writer = MESSAGES.writer(crossing())

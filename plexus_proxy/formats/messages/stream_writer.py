@@ -213,15 +213,21 @@ class MessagesWriter:
         )
 
     def _block_end(self, event: BlockEnd) -> bytes:
-        """Ends the current block; the next that waits takes its place with all it has."""
+        """Ends the current block; the next that waits takes its place with all it has. One that
+        has ended meanwhile is written whole, and so on."""
         if self._waits(event.index, event):
             return b""
-        out = self._stop()
+        out = [self._stop()]
         self._current = None
-        if not self._waiting:
-            return out
-        waiting = self._waiting.pop(next(iter(self._waiting)))
-        return out + b"".join([self.feed(each) for each in waiting])
+        while self._current is None and self._waiting:
+            *waiting, last = self._waiting.pop(next(iter(self._waiting)))
+            out += [self.feed(each) for each in waiting]
+            if isinstance(last, BlockEnd):
+                out.append(self._stop())
+                self._current = None
+            else:
+                out.append(self.feed(last))
+        return b"".join(out)
 
     def _usage_update(self, event: UsageUpdate) -> bytes:
         self._usage = event.usage
