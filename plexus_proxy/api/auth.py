@@ -3,9 +3,17 @@
 from aiohttp import web
 from msgspec import Struct
 
-from plexus_proxy.api.replies import Handler, answering_errors, error_response, json_response
+from plexus_proxy.api.replies import (
+    Handler,
+    answering_errors,
+    error_response,
+    json_response,
+    wrong_method,
+)
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.manage.admin_key import is_admin_key
+
+_PATH = "/v0/management/auth/verify"
 
 
 class _Identity(Struct, frozen=True):
@@ -32,4 +40,7 @@ async def verify(request: web.Request) -> web.Response:
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.get("/v0/management/auth/verify", admin_only(verify))]
+    return [
+        web.get(_PATH, admin_only(verify)),
+        web.route("*", _PATH, wrong_method("GET", "HEAD")),
+    ]

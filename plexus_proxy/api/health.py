@@ -3,6 +3,7 @@
 import msgspec
 from aiohttp import web
 
+from plexus_proxy.api.replies import wrong_method
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.db.database import DATABASE, Unavailable
 from plexus_proxy.drain import DRAIN
@@ -38,8 +39,12 @@ async def config_health(request: web.Request) -> web.Response:
 
 def routes() -> list[web.RouteDef]:
     return [
-        web.get("/health", health),
-        web.get("/healthz", health),
-        web.get("/readyz", readyz),
-        web.get("/health/config", config_health),
+        route
+        for path, handler in (
+            ("/health", health),
+            ("/healthz", health),
+            ("/readyz", readyz),
+            ("/health/config", config_health),
+        )
+        for route in (web.get(path, handler), web.route("*", path, wrong_method("GET", "HEAD")))
     ]

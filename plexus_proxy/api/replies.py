@@ -67,3 +67,14 @@ def answering_errors(handler: Handler) -> Handler:
             return error_response(500, "Internal error.")
 
     return answered
+
+
+def wrong_method(*allowed: str) -> Handler:
+    """For `web.route("*", …)` after the path's own methods: 405, and which ones there are."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        response = error_response(405, f"Method {request.method} is not allowed here.")
+        response.headers["allow"] = ", ".join(allowed)
+        return response
+
+    return refuse

@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from plexus_proxy.api.auth import admin_only
-from plexus_proxy.api.replies import json_response
+from plexus_proxy.api.replies import json_response, wrong_method
 from plexus_proxy.db.database import DATABASE
 from plexus_proxy.errors import BadRequest
 from plexus_proxy.manage.usage import delete_usage, list_usage, read_usage_query
@@ -17,6 +17,7 @@ from plexus_proxy.usage.record import AttemptRecord, UsageRow
 from plexus_proxy.usage.store import UsageStore
 
 _PATH = "/v0/management/usage"
+_ROW = _PATH + "/{request_id:.+}"
 
 
 class AttemptView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -124,7 +125,9 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get(_PATH, admin_only(list_rows)),
         web.delete(_PATH, admin_only(delete_rows)),
-        web.delete(_PATH + "/{request_id:.+}", admin_only(delete_row)),
+        web.route("*", _PATH, wrong_method("GET", "HEAD", "DELETE")),
+        web.delete(_ROW, admin_only(delete_row)),
+        web.route("*", _ROW, wrong_method("DELETE")),
     ]
 
 

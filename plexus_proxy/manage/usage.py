@@ -5,7 +5,7 @@ Filters come as text, from a query string or a form; the names are those of the 
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
@@ -20,7 +20,6 @@ _MAX_DAYS = 100_000
 _DAY_MS = 86_400_000
 
 _NUMBER = re.compile(r"[0-9]{1,16}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class UsageQuery(Struct, frozen=True, kw_only=True):
@@ -119,7 +118,7 @@ def _instant_ms(params: Mapping[str, str], name: str, *, end: bool) -> int | Non
         instant = datetime.fromisoformat(_mend_plus(text))
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=UTC)
-        if end and _DATE.fullmatch(text):
+        if end and _is_day(text):
             instant += timedelta(days=1, milliseconds=-1)
         return int(instant.timestamp() * 1000)
     except (ValueError, OverflowError):
@@ -128,6 +127,15 @@ def _instant_ms(params: Mapping[str, str], name: str, *, end: bool) -> int | Non
             " 2026-02-28T12:00:00Z.",
             param=name,
         ) from None
+
+
+def _is_day(text: str) -> bool:
+    """A date without a time of day, in any of its spellings."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _mend_plus(text: str) -> str:
