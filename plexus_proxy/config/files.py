@@ -1,17 +1,23 @@
 """Config files on the disk: written so that a reader sees the old text or the new, never half."""
 
 import os
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 PRIVATE_MODE = 0o600
 """Configs hold secrets: nobody else reads what we create."""
 
 
-def replace_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
-    """Put `text` in place of a file, by rename and on the disk when it returns. Raises OSError."""
-    temporary = write_beside(path, text, mode)
+def replace_file(path: Path, text: str, *, like: Path | None = None) -> None:
+    """Put `text` in place of a file, by rename and on the disk when it returns. Raises OSError.
+
+    `like`: whose mode and owner it gets; else only we may read it."""
+    temporary = write_beside(path, text, PRIVATE_MODE)
     try:
+        if like is not None:
+            _take_after(temporary, like)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -19,9 +25,26 @@ def replace_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
     sync_folder(path.parent)
 
 
-def create_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
-    """The same, but only if nothing is there. Raises FileExistsError and other OSErrors."""
-    temporary = write_beside(path, text, mode)
+def _take_after(path: Path, model: Path) -> None:
+    found = model.stat()
+    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+        with suppress(PermissionError):  # only root can give files away
+            os.chown(path, found.st_uid, found.st_gid)
+    path.chmod(stat.S_IMODE(found.st_mode))
+
+
+def overwrite_file(path: Path, text: str) -> None:
+    """Write into the very file that is there; on the disk when it returns. Raises OSError."""
+    with path.open("r+b") as file:
+        file.write(text.encode())
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def create_file(path: Path, text: str) -> None:
+    """The same by rename, but only if nothing is there. Raises FileExistsError and OSErrors."""
+    temporary = write_beside(path, text, PRIVATE_MODE)
     try:
         path.hardlink_to(temporary)
     finally:
