@@ -9,23 +9,27 @@ had started is followed on the same thread by its roll-back, before anybody else
 """
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from plexus_proxy.db import migrate
 from plexus_proxy.db.database import Conflict, Query, Rejected, Row, Statements, Unavailable
-from plexus_proxy.db.statements import Statement, StatementSet
+from plexus_proxy.db.statements import Statement, StatementSet, Values
 from plexus_proxy.resources import MIGRATIONS, QUERIES
 
 T = TypeVar("T")
 
 _BUSY_TIMEOUT_MS = 5000
 _PING_S = 1.0
+_MAX_PARAMETERS = 5000
+"""Of one statement; SQLite allows 32,766."""
 
 # Primary result codes that say "not now" or "not this disk"; the others are mistakes of ours.
 _OUT_OF_REACH = {
@@ -147,9 +151,8 @@ class _Transaction:
 
     async def execute_many(self, query: Query, rows: Sequence[Row]) -> None:
         statement = self._statements.get(query)
-        await self._writer.run(
-            lambda connection: connection.executemany(statement.sql, map(statement.values, rows))
-        )
+        values = [statement.values(row) for row in rows]
+        await self._writer.run(lambda connection: _execute_many(connection, statement.sql, values))
 
 
 class _Connection:
@@ -285,6 +288,27 @@ def _rows(connection: sqlite3.Connection, statement: Statement, params: Row) -> 
 def _row(connection: sqlite3.Connection, statement: Statement, params: Row) -> Row | None:
     rows = _rows(connection, statement, params)
     return rows[0] if rows else None
+
+
+_PLAIN_INSERT = re.compile(r"(?P<head>INSERT INTO [^;]*?\bVALUES\s*)\((?P<marks>[?\d,\s]+)\)")
+
+
+def _execute_many(connection: sqlite3.Connection, sql: str, rows: Sequence[Values]) -> None:
+    """Once per row; a plain INSERT takes many rows at a time.
+
+    Each step of a statement gives up the interpreter lock, and to get it back from a busy event
+    loop takes longer than to insert a row.
+    """
+    plain = _PLAIN_INSERT.fullmatch(sql.strip())
+    at_once = _MAX_PARAMETERS // len(rows[0]) if rows else 0
+    if plain is None or plain["marks"].count("?") != len(rows[0]):
+        connection.executemany(sql, rows)
+        return
+    for start in range(0, len(rows), at_once):
+        piece = rows[start : start + at_once]
+        group = f"({', '.join('?' * len(piece[0]))})"
+        many = plain["head"] + ", ".join([group] * len(piece))
+        connection.execute(many, tuple(chain.from_iterable(piece)))
 
 
 def _begin(connection: sqlite3.Connection) -> None:
