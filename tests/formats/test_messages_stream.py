@@ -222,6 +222,33 @@ def test_a_delta_without_a_block_opens_one() -> None:
     assert to_chat(delta, END).text == "x"
 
 
+def test_a_delta_of_another_kind_opens_its_own_block() -> None:
+    """P04"""
+    start = {"type": "text", "text": ""}
+    deltas = [
+        {"type": "text_delta", "text": "a"},
+        {"type": "thinking_delta", "thinking": "r"},
+        {"type": "signature_delta", "signature": "s"},
+        {"type": "input_json_delta", "partial_json": "{}"},
+        {"type": "text_delta", "text": "b"},
+    ]
+    answer = to_chat(block(0, start, *deltas), END)
+    assert (answer.text, answer.reasoning, len(answer.states)) == ("ab", "r", 1)
+    assert answer.tools == []
+
+
+def test_a_call_that_is_never_named_is_a_failure() -> None:
+    for name in ("", None):
+        start = {"type": "tool_use", "id": "a", "name": name, "input": {}}
+        assert to_chat(block(0, start), CALLS).error
+
+
+def test_a_block_that_cannot_be_read_after_the_finish_is_left_out() -> None:
+    finish = message_end().removesuffix(STOP)
+    for start in ({"type": "tool_use", "id": "a"}, {"type": "redacted_thinking", "data": 7}):
+        assert to_chat(text_block(0, "x"), finish, block(1, start), STOP).reason == "stop"
+
+
 def test_pings_and_unknown_events_mean_nothing() -> None:
     answer = to_chat(event("ping"), event("brand_new", index=3), text_block(0, "x"), END)
     assert answer.text == "x"

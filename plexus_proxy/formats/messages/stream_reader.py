@@ -52,8 +52,10 @@ _KINDS: dict[str, BlockKind] = {
 }
 _KIND_OF_DELTA: dict[str | None, BlockKind] = {
     "text_delta": "text",
+    "citations_delta": "text",
     "thinking_delta": "reasoning",
     "signature_delta": "reasoning",
+    "input_json_delta": "tool",
 }
 
 
@@ -163,8 +165,12 @@ class MessagesReader:
         sent = event.content_block
         if sent is None:
             return
-        self._close_all(events)
         kind = _KINDS.get(sent.type)
+        if kind == "tool" and not sent.name:
+            raise Garbled("The provider's answer calls a tool without naming it.")
+        is_redacted = sent.type == "redacted_thinking"
+        redacted = bodies.decode_answer(_STRING, sent.data) if is_redacted else ""
+        self._close_all(events)
         if kind is None:
             self._blocks[event.index] = None
             return
@@ -173,9 +179,8 @@ class MessagesReader:
             events.append(TextDelta(block.index, sent.text))
         if sent.thinking:
             events.append(ReasoningDelta(block.index, sent.thinking))
-        if sent.type == "redacted_thinking":
-            data = bodies.decode_answer(_STRING, sent.data)
-            events.append(ReasoningSignature(block.index, self._opaque("redacted", data)))
+        if is_redacted:
+            events.append(ReasoningSignature(block.index, self._opaque("redacted", redacted)))
         block.signature = sent.signature or ""
         if kind == "tool":
             given = arguments.as_text(sent.input)
@@ -204,25 +209,34 @@ class MessagesReader:
         delta = event.delta
         if delta is None:
             return
-        block = self._blocks.get(event.index)
+        kind = _KIND_OF_DELTA.get(delta.type)
+        block = self._block_of(event.index, kind, events) if kind is not None else None
         if block is None:
-            kind = _KIND_OF_DELTA.get(delta.type)
-            if kind is None or event.index in self._blocks:
-                return  # of a block that is left out, or of none
-            self._close_all(events)
-            block = self._open(event.index, kind, events)
-        if delta.text:
+            return
+        if kind == "tool":
+            if delta.partial_json:
+                self._input(block, delta.partial_json, events)
+        elif kind == "reasoning":
+            block.signature += delta.signature or ""
+            if delta.thinking:
+                events.append(ReasoningDelta(block.index, delta.thinking))
+        elif delta.text:
             events.append(TextDelta(block.index, delta.text))
-        elif delta.partial_json:
-            self._input(block, delta.partial_json, events)
-        elif delta.thinking:
-            events.append(ReasoningDelta(block.index, delta.thinking))
-        elif delta.signature:
-            block.signature += delta.signature
         elif delta.citation is not None and delta.citation.url:
             cited = delta.citation
             citation = Citation(cited.url or "", cited.title or "", cited.cited_text or "")
             events.append(CitationDelta(block.index, citation))
+
+    def _block_of(self, wire_index: int, kind: BlockKind, events: list[Event]) -> _Block | None:
+        """The block that deltas of `kind` belong to. Text and reasoning of no block, or of one of
+        another kind, open their own; None: nothing to keep."""
+        block = self._blocks.get(wire_index)
+        if block is not None and block.kind == kind:
+            return block
+        if kind == "tool" or (block is None and wire_index in self._blocks):
+            return None
+        self._close_all(events)
+        return self._open(wire_index, kind, events)
 
     def _input(self, block: _Block, text: str, events: list[Event]) -> None:
         block.whole_input = ""
