@@ -543,6 +543,14 @@ def test_the_last_usage_counts() -> None:
     assert observe(*frames).usage == Usage(input_tokens=3, output_tokens=4)
 
 
+def test_negative_counts_are_clamped() -> None:
+    details = {
+        "prompt_tokens_details": {"cached_tokens": -1, "cache_write_tokens": -1},
+        "completion_tokens_details": {"reasoning_tokens": -1},
+    }
+    assert observe(usage_chunk(-1, -1, **details)).usage == Usage()
+
+
 def test_complete_and_ended_are_told_apart() -> None:
     finished = observe(ROLE, chunk("stop"))
     assert (finished.complete, finished.ended, finished.finish_reason) == (True, False, "stop")

@@ -560,6 +560,17 @@ def test_calls_and_characters_are_counted() -> None:
     assert (observer.tool_calls, observer.output_chars) == (1, 4 + 3 + 7)
 
 
+def test_negative_counts_are_clamped() -> None:
+    end = message_end(
+        input_tokens=-1,
+        output_tokens=-1,
+        cache_read_input_tokens=-1,
+        cache_creation_input_tokens=-1,
+        output_tokens_details={"thinking_tokens": -1},
+    )
+    assert observed(MESSAGES, message_start() + end).usage == Usage()
+
+
 def test_an_error_event_is_seen() -> None:
     error = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
     failure = observed(MESSAGES, error).failure

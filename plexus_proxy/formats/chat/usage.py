@@ -37,12 +37,13 @@ class WrittenUsage(Struct, frozen=True, gc=False):
 
 
 def read_usage(wire: WireUsage) -> Usage:
-    """In disjoint buckets; contradictory counts are clamped at 0."""
+    """In disjoint buckets; contradictory and negative counts are clamped at 0."""
     prompt = wire.prompt_tokens_details or PromptDetails()
     completion = wire.completion_tokens_details or CompletionDetails()
-    read = prompt.cached_tokens or wire.cached_tokens or wire.prompt_cache_hit_tokens or 0
-    written = prompt.cache_write_tokens or 0
-    reasoning = completion.reasoning_tokens or 0
+    cached = prompt.cached_tokens or wire.cached_tokens or wire.prompt_cache_hit_tokens or 0
+    read = max(0, cached)
+    written = max(0, prompt.cache_write_tokens or 0)
+    reasoning = max(0, completion.reasoning_tokens or 0)
     return Usage(
         input_tokens=max(0, (wire.prompt_tokens or 0) - read - written),
         cache_read_tokens=read,

@@ -47,13 +47,13 @@ def merge_usage(known: WireUsage, told: WireUsage) -> WireUsage:
 
 
 def read_usage(wire: WireUsage) -> Usage:
-    """In disjoint buckets; contradictory counts are clamped at 0."""
+    """In disjoint buckets; contradictory and negative counts are clamped at 0."""
     details = wire.output_tokens_details
-    thinking = (details.thinking_tokens if details else None) or 0
+    thinking = max(0, (details.thinking_tokens if details else None) or 0)
     return Usage(
-        input_tokens=wire.input_tokens or 0,
-        cache_read_tokens=wire.cache_read_input_tokens or 0,
-        cache_write_tokens=wire.cache_creation_input_tokens or 0,
+        input_tokens=max(0, wire.input_tokens or 0),
+        cache_read_tokens=max(0, wire.cache_read_input_tokens or 0),
+        cache_write_tokens=max(0, wire.cache_creation_input_tokens or 0),
         output_tokens=max(0, (wire.output_tokens or 0) - thinking),
         reasoning_tokens=thinking,
     )
