@@ -59,7 +59,8 @@ class Assets:
             "ETag": tag,
             "Cache-Control": _FOREVER if is_current else "no-cache",
         }
-        if request.headers.get("If-None-Match") == tag:
+        known = request.if_none_match or ()
+        if any(each.value == asset.version for each in known):
             return web.Response(status=304, headers=headers)
         return web.Response(
             body=asset.content,

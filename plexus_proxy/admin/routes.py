@@ -28,7 +28,7 @@ def setup(app: web.Application) -> None:
             web.post(FOLDER + "sign-in", public(sign_in.submit)),
             web.post(FOLDER + "sign-out", public(sign_out)),
             web.get(FOLDER + requests.PATH, signed_in(requests.show)),
-            web.get(FOLDER + requests.PATH + "/{request_id}", signed_in(requests.details)),
+            web.get(FOLDER + requests.PATH + "/{request_id:[^/]+}", signed_in(requests.details)),
             web.route("*", FOLDER + "{path:.*}", not_found),
         ]
     )

@@ -1,5 +1,7 @@
 """A usage row as the pages show it: text only, every number written out."""
 
+from urllib.parse import quote
+
 from msgspec import Struct
 
 from plexus_proxy.admin import format as fmt
@@ -23,6 +25,8 @@ class Flag(Struct, frozen=True):
 
 class RowView(Struct, frozen=True, kw_only=True):
     request_id: str
+    address: str
+    """Of its own page, below that of the list; an id may contain slashes."""
     instant: str
     day: str
     clock: str
@@ -69,6 +73,7 @@ class DetailsView(Struct, frozen=True, kw_only=True):
 def row_view(row: UsageRow) -> RowView:
     return RowView(
         request_id=row.request_id,
+        address=quote(row.request_id, safe=""),
         instant=fmt.iso(row.started_at_ms),
         day=fmt.utc_day(row.started_at_ms),
         clock=fmt.utc_clock(row.started_at_ms),
