@@ -362,8 +362,10 @@ def test_an_error_chunk_is_an_error_event_of_the_same_kind(error: Any, kind: str
     assert answer.error["type"] == kind
 
 
-def test_an_error_that_is_null_is_none() -> None:
-    assert to_messages(chunk_with({"error": None}, content="x"), STOP).text == "x"
+@pytest.mark.parametrize("error", [None, {}, "", False])
+def test_an_empty_error_is_none(error: Any) -> None:
+    assert to_messages(chunk_with({"error": error}, content="x"), STOP).text == "x"
+    assert observe(chunk_with({"error": error}, content="x")).failure is None
 
 
 def test_shapes_we_do_not_know_are_skipped() -> None:

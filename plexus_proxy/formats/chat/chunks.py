@@ -89,6 +89,7 @@ class Chunk(Struct, frozen=True, gc=False):
 
 DONE = b"[DONE]"
 _NULL = b"null"
+_NO_ERROR = (_NULL, b"{}", b"[]", b'""', b"false", b"0")
 _CHUNK = msgspec.json.Decoder(Chunk)
 _STRING = msgspec.json.Decoder(str)
 
@@ -103,8 +104,9 @@ def read_chunk(data: bytes) -> Chunk | None:
 
 
 def is_error(chunk: Chunk, frame: Frame) -> bool:
-    """An error of the provider instead of a piece of the answer."""
-    if chunk.error is not UNSET and bytes(chunk.error) != _NULL:
+    """An error of the provider instead of a piece of the answer. Servers that always send the
+    field leave it empty, which the official clients take for none too."""
+    if chunk.error is not UNSET and bytes(chunk.error) not in _NO_ERROR:
         return True
     return chunk.object == "error" or frame.event == "error"
 
