@@ -159,6 +159,24 @@ def test_calls_without_index_and_id_are_told_apart_when_whole() -> None:
     assert [tool.value for tool in answer.tools] == [{"n": 1}, {"n": 2}]
 
 
+def test_another_name_is_another_call_without_index_and_id() -> None:
+    answer = to_messages(
+        chunk(tool_calls=[call(None, "", None, "f")]),
+        chunk(tool_calls=[call(None, "", None, "g")]),
+        CALLS,
+    )
+    assert [tool.name for tool in answer.tools] == ["f", "g"]
+
+
+def test_pieces_may_lose_their_index() -> None:
+    answer = to_messages(
+        chunk(tool_calls=[call(0, '{"n":', "a", "f"), call(1, '{"n":', "b", "f")]),
+        chunk(tool_calls=[call(None, "1}", "a"), call(None, "2}", "b")]),
+        CALLS,
+    )
+    assert [tool.value for tool in answer.tools] == [{"n": 1}, {"n": 2}]
+
+
 def test_interleaved_pieces_are_not_mixed() -> None:
     """P06"""
     answer = to_messages(
@@ -565,6 +583,15 @@ def test_calls_are_counted_not_their_pieces() -> None:
     frames = [
         chunk(tool_calls=[call(0, "{", "a", "f"), call(1, "{", "b", "f")]),
         chunk(tool_calls=[call(0, "}", "a"), call(1, "}")]),
+    ]
+    assert observe(*frames).tool_calls == 2
+
+
+def test_pieces_without_index_and_id_are_no_calls_of_their_own() -> None:
+    frames = [
+        chunk(tool_calls=[call(None, "{", "a", "f")]),
+        chunk(tool_calls=[call(None, "}")]),
+        chunk(tool_calls=[call(None, "{}", "b", "f")]),
     ]
     assert observe(*frames).tool_calls == 2
 

@@ -89,7 +89,10 @@ class ChatObserver:
         chars = len(chunks.text_of(delta.content)) + len(delta.refusal or "")
         chars += self._reasoning_chars(delta)
         for call in delta.tool_calls or ():
-            self._calls.add((choice, call.index if call.index is not None else call.id or ""))
+            if call.index is not None:
+                self._calls.add((choice, call.index))
+            elif call.id or not self._calls:  # else it continues the last
+                self._calls.add((choice, call.id or ""))
             chars += _call_chars(call)
             self.committed = True
         if delta.function_call is not None:

@@ -267,9 +267,12 @@ class ChatReader:
                 return None
             return tool
         if call.id:
-            return self._tools.get(call.id)
+            return next((tool for tool in self._tools.values() if tool.id == call.id), None)
         last = self._last_tool
-        return None if last is None or (name and last.is_whole) else last
+        if last is None or not name or not last.name:
+            return last
+        is_repeated = self._crossing.tool_names.get(name, name) == last.name
+        return last if is_repeated and not last.is_whole else None
 
     def _new_tool(self, key: int | str, tool_id: str, custom: bool) -> _Tool:
         tool = self._tools[key] = self._last_tool = _Tool(tool_id, custom)
