@@ -296,6 +296,17 @@ def test_an_error_event_is_an_error_chunk(kind: str, code: str | None) -> None:
     assert (answer.error["message"], answer.error["code"]) == ("Because.", code)
 
 
+def test_an_error_event_may_forget_its_type() -> None:
+    """P15"""
+    error = b'event: error\ndata: {"error":{"type":"overloaded_error","message":"Busy."}}\n\n'
+    answer = to_chat(text_block(0, "x"), error, END)
+    assert answer.error is not None
+    assert (answer.error["message"], answer.error["code"]) == ("Busy.", "overloaded")
+    failure = observed(MESSAGES, error).failure
+    assert failure is not None
+    assert failure.kind == "overloaded"
+
+
 def test_reading_broken_json_raises() -> None:
     with pytest.raises(Garbled):
         events(b"event: x\ndata: {\n\n")

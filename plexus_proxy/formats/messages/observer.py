@@ -54,6 +54,8 @@ class MessagesObserver:
             event = wire.read_event(frame.data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
+        if wire.is_error(event, frame):
+            self.failure = read_error(200, {}, frame.data, in_stream=True)
         if event is None:
             return
         match event.type:
@@ -79,8 +81,6 @@ class MessagesObserver:
                     self._count(event.usage)
             case "message_stop":
                 self.committed = self.complete = self.ended = True
-            case "error":
-                self.failure = read_error(200, {}, frame.data, in_stream=True)
             case _:
                 pass
 

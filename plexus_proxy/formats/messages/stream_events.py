@@ -6,6 +6,7 @@ from msgspec import Raw, Struct
 
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.messages.usage import WireUsage
+from plexus_proxy.formats.sse import Frame
 
 
 class SentMessage(Struct, frozen=True, gc=False):
@@ -67,3 +68,8 @@ def read_event(data: bytes) -> SentEvent | None:
         return bodies.parse(_EVENT, data)
     except (msgspec.ValidationError, RecursionError):
         return None
+
+
+def is_error(event: SentEvent | None, frame: Frame) -> bool:
+    """An error of the provider; gateways before it name the event and forget the type."""
+    return frame.event == "error" if event is None else event.type == "error"

@@ -112,12 +112,12 @@ class MessagesReader:
             event = wire.read_event(frame.data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Garbled("The provider's stream holds an event that is no JSON.") from error
+        if wire.is_error(event, frame):
+            self._done = True
+            return (Failure(read_error(200, {}, frame.data, in_stream=True)),)
         if event is None:
             self.skipped += 1
             return ()
-        if event.type == "error":
-            self._done = True
-            return (Failure(read_error(200, {}, frame.data, in_stream=True)),)
         read = self._READ.get(event.type)
         if read is None:
             return ()
