@@ -20,6 +20,7 @@ from plexus_proxy.errors import Garbled, PlexusError
 from plexus_proxy.formats.events import (
     BlockEnd,
     BlockStart,
+    Citation,
     CitationDelta,
     Event,
     Failure,
@@ -109,6 +110,19 @@ def test_what_we_write_for_clients_keeps_every_rule(case: Path) -> None:
         answer = judge(client, (case / f"to_{client.name}.sse").read_bytes())
         events = [json.loads(line) for line in (case / "events.jsonl").read_text().splitlines()]
         assert (answer.error is not None) == (events[-1]["event"] == "Failure")
+
+
+WELL_FORMED = [case for case in CASES if "quirk" not in case.name and case.name != "no-args-tool"]
+
+
+@GOLDEN
+def test_the_judges_know_well_formed_streams(case: Path) -> None:
+    """Providers send those; what only they may do, the judges refuse."""
+    if case in WELL_FORMED or format_of(case) is MESSAGES:
+        judge(format_of(case), upstream(case))
+    elif case.name != "quirk-interleaved-tools":
+        with pytest.raises(AssertionError):
+            judge(format_of(case), upstream(case))
 
 
 @GOLDEN
@@ -314,6 +328,22 @@ def blocks(draw: st.DrawFn, index: int, kind: str) -> list[Event]:
                 ReasoningSignature(index, opaque),
                 BlockEnd(index),
             ]
+        case "custom":
+            start = BlockStart(index, "tool", f"call_{index}", "f", custom=True)
+            return [start, *(ToolInputDelta(index, p) for p in draw(PIECES)), BlockEnd(index)]
+        case "refusal":
+            deltas = [TextDelta(index, piece) for piece in draw(PIECES)]
+            return [BlockStart(index, "refusal"), *deltas, BlockEnd(index)]
+        case "cited":
+            text = draw(TEXTS)
+            end = draw(st.none() | st.integers(0, len(text)))
+            cited = Citation("https://a", draw(TEXTS), draw(TEXTS), 0 if end else None, end)
+            return [
+                BlockStart(index, "text"),
+                TextDelta(index, text),
+                CitationDelta(index, cited),
+                BlockEnd(index),
+            ]
         case _:
             deltas = [TextDelta(index, piece) for piece in draw(PIECES)]
             return [BlockStart(index, "text"), *deltas, BlockEnd(index)]
@@ -331,7 +361,8 @@ def streams(draw: st.DrawFn, kinds: Sequence[str], *, mergeable: bool) -> list[E
     for index, kind in enumerate(chosen):
         events += draw(blocks(index, kind))
     events.append(UsageUpdate(draw(USAGES)))
-    reasons = ["length", "content_filter", "tool_calls" if "tool" in chosen else "stop"]
+    has_calls = "tool" in chosen or "custom" in chosen
+    reasons = ["length", "content_filter", "tool_calls" if has_calls else "stop"]
     events.append(Finish(draw(st.sampled_from(reasons))))  # type: ignore[arg-type]
     return events
 
@@ -370,33 +401,57 @@ def test_messages_reads_back_what_it_writes(depth: str, events: list[Event]) -> 
     assert reread(MESSAGES, events) == events
 
 
+ALL_KINDS = (*KINDS, "sealed", "refusal", "cited")
+
+
 @DEPTHS
-@BOTH
-@given(streams((*KINDS, "sealed"), mergeable=True), st.booleans(), st.booleans())
-def test_streamed_and_whole_answers_agree(
-    fmt: Format, depth: str, events: list[Event], show_reasoning: bool, legacy_functions: bool
+@given(streams((*ALL_KINDS, "custom"), mergeable=True), st.booleans())
+def test_streamed_and_whole_completions_agree(
+    depth: str, events: list[Event], show_reasoning: bool
 ) -> None:
-    options = {"show_reasoning": show_reasoning, "legacy_functions": legacy_functions}
-    streamed = judge(fmt, write(fmt, events, **options))
-    whole = json.loads(fmt.write_response(events, crossing(**options)))
+    options = {"show_reasoning": show_reasoning}
+    streamed = read_chat(write(CHAT, events, **options))
+    whole = json.loads(CHAT.write_response(events, crossing(**options)))
     assert streamed.usage == whole["usage"]
-    if fmt is CHAT:
-        assert_agrees_with_completion(streamed, whole["choices"][0])
-    else:
-        assert_agrees_with_message(streamed, whole)
+    assert_agrees_with_completion(streamed, whole["choices"][0])
+
+
+@DEPTHS
+@given(streams(ALL_KINDS, mergeable=True))
+def test_streamed_and_whole_completions_agree_for_clients_of_functions(
+    depth: str, events: list[Event]
+) -> None:
+    streamed = read_chat(write(CHAT, events, legacy_functions=True))
+    whole = json.loads(CHAT.write_response(events, crossing(legacy_functions=True)))
+    assert_agrees_with_completion(streamed, whole["choices"][0])
+
+
+@DEPTHS
+@given(streams(ALL_KINDS, mergeable=True), st.booleans())
+def test_streamed_and_whole_messages_agree(
+    depth: str, events: list[Event], show_reasoning: bool
+) -> None:
+    options = {"show_reasoning": show_reasoning}
+    streamed = read_messages(write(MESSAGES, events, **options))
+    whole = json.loads(MESSAGES.write_response(events, crossing(**options)))
+    assert streamed.usage == whole["usage"]
+    assert_agrees_with_message(streamed, whole)
 
 
 def assert_agrees_with_completion(streamed: Answer, choice: dict[str, Any]) -> None:
     message = choice["message"]
     assert streamed.reason == choice["finish_reason"]
     assert streamed.text == (message["content"] or "")
+    assert streamed.refusal == (message["refusal"] or "")
+    annotations = [each["url_citation"] for each in message.get("annotations", ())]
+    assert streamed.citations == annotations
     assert streamed.reasoning == message.get("reasoning_content", "")
     details = message.get("reasoning_details", ())
     assert streamed.states == [each.get("signature") or each["data"] for each in details]
-    calls = [each["function"] for each in message.get("tool_calls", ())]
+    calls = [each.get("function") or each["custom"] for each in message.get("tool_calls", ())]
     calls += [message["function_call"]] if "function_call" in message else []
     assert [(each.name, each.input) for each in streamed.tools] == [
-        (each["name"], each["arguments"]) for each in calls
+        (each["name"], each.get("arguments") or each["input"]) for each in calls
     ]
 
 
@@ -406,6 +461,7 @@ def assert_agrees_with_message(streamed: Answer, message: dict[str, Any]) -> Non
     assert streamed.blocks == [block["type"] for block in content]
     assert streamed.text == "".join(block.get("text", "") for block in content)
     assert streamed.reasoning == "".join(block.get("thinking", "") for block in content)
+    assert streamed.citations == [each for block in content for each in block.get("citations", ())]
     states = [block.get("signature") or block.get("data") for block in content]
     assert streamed.states == [state for state in states if state]
     assert [(each.id, each.value) for each in streamed.tools] == [
