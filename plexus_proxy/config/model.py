@@ -158,7 +158,7 @@ class Alias(Struct, frozen=True, kw_only=True):
     extra_body: Mapping[str, Any] = field(name="extraBody", default_factory=dict[str, Any])
 
 
-class Key(Struct, frozen=True, kw_only=True):
+class Key(Struct, frozen=True, kw_only=True, gc=False):
     """A client's API key; its name in the map is what rows and logs show."""
 
     secret: Secret

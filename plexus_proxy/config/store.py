@@ -1,6 +1,6 @@
 """The config in force: read at start, followed while it changes, swapped by one reference.
 
-An edit is noticed by watching the file's folder, and by a look at the file once a second where
+An edit is noticed by watching the file's folder, and by a look at the file every second where
 watching says nothing (network file systems, bind mounts, a symlink's far end). What decides is the
 content. A new text is read off the loop into a whole new snapshot; one that has errors changes
 nothing. The last good text is kept in DATA_DIR, so that a start during a bad edit has something to
@@ -22,6 +22,7 @@ from msgspec import Struct
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType] - trio
 
 from plexus_proxy import tasks
+from plexus_proxy.config.apart import Unavailable, load_apart
 from plexus_proxy.config.files import replace_file
 from plexus_proxy.config.load import UnreadableFile, load, locate, read_text
 from plexus_proxy.config.problems import Problem
@@ -30,9 +31,11 @@ from plexus_proxy.settings import Settings
 
 LAST_GOOD = "plexus.last-good.yaml"
 _CONFIG_MAP_LINK = "..data"
-_POLL_S = 1.0
+_POLL_S = 0.8
 _SETTLE_S = 0.05
 """A file that changes again within this time is still being written."""
+_LARGE_CHARS = 32_768
+"""What takes longer than some 15 ms to read is read by another process."""
 _SWITCH_S = 0.0005
 _LOGGED_PROBLEMS = 20
 
@@ -57,17 +60,18 @@ class UnusableConfig(Exception):
 
 
 class _Reading(Struct, frozen=True):
-    """One look at a text."""
+    """One look at the file, or at the last good text."""
 
-    text: str
+    source: str | Problem
+    """The text, or why there is none."""
     snapshot: Snapshot | None
     problems: Sequence[Problem]
 
     def __repr__(self) -> str:
-        return f"_Reading({len(self.text)} characters, {len(self.problems)} problems)"
+        return f"_Reading({len(self.problems)} problems)"
 
 
-_Signature = tuple[int, int, int, int] | None
+_Signature = tuple[int, int, int, int, int] | None
 
 
 class ConfigStore:
@@ -81,8 +85,8 @@ class ConfigStore:
         self._last_good = settings.data_dir / LAST_GOOD
         self._refreshing = asyncio.Lock()
         self._seen: _Signature = None
-        self._text: str | None = None
-        """Of the file when it was last read."""
+        self._source: str | Problem | None = None
+        """What the file was when it was last read."""
         self._state: State = "ok"
         self._problems: Sequence[Problem] = ()
         self._loaded_at = datetime.now(UTC)
@@ -120,7 +124,7 @@ class ConfigStore:
             async for _ in awatch(
                 folder, watch_filter=self._concerns_us, debounce=50, step=10, recursive=False
             ):
-                await self._poll()
+                await self.refresh()
         except OSError as error:
             _log.warning("%s cannot be watched (%s); looking once a second", folder, error)
 
@@ -143,25 +147,41 @@ class ConfigStore:
                     break
                 signature = settled
             self._seen = signature
-            reading = await asyncio.to_thread(_read, self._path, self._settings)
-            if reading.text == self._text and self._text is not None:
+            source = await asyncio.to_thread(_source_of, self._path)
+            if source == self._source:
                 return
+            reading = await self._read(source)
             if reading.snapshot is not None:
                 await self._take(reading, reading.snapshot)
                 _log.info("config reloaded from %s", self._path)
             else:
                 self._note_bad(reading, "last_good" if self._state == "last_good" else "invalid")
 
+    async def _read(self, source: str | Problem) -> _Reading:
+        """Without keeping the loop from its requests."""
+        settings = self._settings
+        if isinstance(source, str) and len(source) > _LARGE_CHARS:
+            try:
+                found, problems = await load_apart(
+                    source, settings.environment, loopback=settings.loopback
+                )
+            except Unavailable as error:
+                _log.warning("no process of its own could read the config: %s", error)
+            else:
+                return _Reading(source, found, problems)
+        return await asyncio.to_thread(_read, source, settings)
+
     async def _take(self, reading: _Reading, snapshot: Snapshot) -> None:
         self.current = snapshot
-        self._text = reading.text
+        self._source = reading.source
         self._state = "ok"
         self._problems = reading.problems
         self._loaded_at = datetime.now(UTC)
         if reading.problems:
             _log.warning("%s", _listed(f"{self._path}:", reading.problems))
+        assert isinstance(reading.source, str)
         try:
-            await asyncio.to_thread(self._keep, reading.text)
+            await asyncio.to_thread(self._keep, reading.source)
         except OSError as error:
             _log.warning("the config could not be kept in %s: %s", self._last_good, error)
 
@@ -170,7 +190,7 @@ class ConfigStore:
         replace_file(self._last_good, text)
 
     def _note_bad(self, reading: _Reading, state: State) -> None:
-        self._text = reading.text
+        self._source = reading.source
         self._state = state
         self._problems = reading.problems
         _log.error("%s", _listed(f"{self._path} is not used, it has errors:", reading.problems))
@@ -186,29 +206,34 @@ def usable_snapshot(settings: Settings) -> Snapshot:
 def _first_reading(settings: Settings) -> tuple[_Reading, Snapshot]:
     """The file, and what to start from: its snapshot, or else that of the last good text."""
     path = locate(settings)
-    reading = _read(path, settings)
+    reading = _read(_source_of(path), settings)
     if reading.snapshot is not None:
         return reading, reading.snapshot
-    kept = _read(settings.data_dir / LAST_GOOD, settings)
+    kept = _read(_source_of(settings.data_dir / LAST_GOOD), settings)
     if kept.snapshot is None:
         raise UnusableConfig(_listed(f"{path} cannot be used:", reading.problems))
     return reading, kept.snapshot
 
 
-def _read(path: Path, settings: Settings) -> _Reading:
+def _source_of(path: Path) -> str | Problem:
     try:
-        text = read_text(path)
+        return read_text(path)
     except UnreadableFile as error:
-        return _Reading("", None, (Problem("", None, "error", str(error)),))
+        return Problem("", None, "error", str(error))
+
+
+def _read(source: str | Problem, settings: Settings) -> _Reading:
+    if isinstance(source, Problem):
+        return _Reading(source, None, (source,))
     with _yielding():
-        found, problems = load(text, settings.environment, loopback=settings.loopback)
-    return _Reading(text, found, problems)
+        found, problems = load(source, settings.environment, loopback=settings.loopback)
+    return _Reading(source, found, problems)
 
 
 @contextmanager
 def _yielding() -> Generator[None]:
     """While a thread computes, let the loop's thread have the interpreter ten times as often as
-    usual: reading a large file takes half a second, and no request shall wait for it."""
+    usual."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     try:
@@ -223,7 +248,7 @@ def _signature(path: Path) -> _Signature:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _listed(head: str, problems: Sequence[Problem]) -> str:
