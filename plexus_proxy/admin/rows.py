@@ -14,6 +14,7 @@ _STATUS_NAMES: dict[Status, str] = {
     "timeout": "Time-out",
     "stall": "Stalled",
 }
+_ATTEMPT_NAMES = {"success": "Success", "failed": "Failed", "cancelled": "Cancelled"}
 
 
 class Flag(Struct, frozen=True):
@@ -55,6 +56,7 @@ class AttemptView(Struct, frozen=True, kw_only=True):
     target: str
     format: str
     status: str
+    status_name: str
     http_status: str
     error_code: str
     reason: str
@@ -217,8 +219,9 @@ def _attempt(attempt: AttemptRecord) -> AttemptView:
         target=_target(attempt.provider, attempt.model),
         format=attempt.format,
         status=attempt.status,
+        status_name=_ATTEMPT_NAMES[attempt.status],
         http_status=fmt.NOTHING if attempt.http_status is None else str(attempt.http_status),
-        error_code=_text(attempt.error_code),
+        error_code=attempt.error_code or "",
         reason=_text(attempt.reason),
         duration=fmt.duration(attempt.duration_ms),
     )

@@ -213,7 +213,7 @@ async def test_the_details_hold_everything(operator: Visitor) -> None:
         row.error_message,
         "other / quick",
         "HTTP 500",
-        "upstream_broken",
+        "Failed upstream_broken 500 40 ms",
         "$0.000000021",
         "Tokens, estimated",
         "end_turn",
