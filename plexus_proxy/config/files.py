@@ -47,6 +47,11 @@ def create_file(path: Path, text: str) -> None:
     temporary = write_beside(path, text, PRIVATE_MODE)
     try:
         path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: as exclusive, but seen while it grows
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_MODE))
+        overwrite_file(path, text)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

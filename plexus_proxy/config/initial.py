@@ -1,11 +1,13 @@
 """The first config: a working file with fresh secrets and the built-in demo provider."""
 
+import errno
+import os
 from pathlib import Path
 
 from msgspec import Struct
 
 from plexus_proxy.config.files import create_file
-from plexus_proxy.config.load import FILE_NAME
+from plexus_proxy.config.load import FILE_NAME, locate
 from plexus_proxy.crypto import Secret, generate_secret
 from plexus_proxy.settings import Settings
 
@@ -74,20 +76,35 @@ class CannotWrite(Exception):
 def write_initial(settings: Settings) -> Initial:
     """Write a config readable by its owner only: to CONFIG_FILE if that is set, else to ./config,
     else into DATA_DIR. Raises AlreadyThere, CannotWrite."""
+    there = locate(settings)
+    if there.exists():
+        raise AlreadyThere(_stays(there))
     admin_key, key = generate_secret("sk-admin"), generate_secret("sk-plexus")
     text = _TEMPLATE.format(admin_key=admin_key, key=key, model=MODEL)
     refused: list[str] = []
     for path in _places(settings):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             create_file(path, text)
-        except FileExistsError as error:
-            raise AlreadyThere(f"{path} is there already and stays as it is.") from error
+        except FileExistsError as error:  # another start was faster
+            raise AlreadyThere(_stays(path)) from error
         except OSError as error:
             refused.append(f"{path} ({error.strerror})")
         else:
             return Initial(path, Secret(admin_key), Secret(key), MODEL)
     raise CannotWrite(f"No config could be written: {', '.join(refused)}.")
+
+
+def _stays(path: Path) -> str:
+    return f"{path} is there already and stays as it is."
+
+
+def _make_folder(folder: Path) -> None:
+    """Raises OSError, but FileExistsError never: that would be about the config itself."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def _places(settings: Settings) -> list[Path]:

@@ -1,12 +1,13 @@
 """Editing plexus.yaml: the change, the whole change, and nothing but the change."""
 
 import errno
-import multiprocessing
 import os
 import re
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -377,28 +378,23 @@ def test_a_file_changed_by_others_is_not_overwritten(settings: Settings) -> None
     assert file_of(settings).read_text() == theirs
 
 
-def _add_key(settings: Settings, name: str, done: Any) -> None:
-    """As a worker process does it: edit what is there, and again if somebody was faster."""
-    while True:
-        was = file_of(settings).read_text()
-        try:
-            save(settings, edit(was, ("keys", name), {"secret": f"secret-of-{name}"}), was)
-        except Changed:
-            continue
-        done.put(name)
-        return
+def test_writers_at_once_lose_no_edit(settings: Settings) -> None:
+    """Each holds the lock file by a descriptor of its own, just as processes do."""
+    names = [f"client{number}" for number in range(8)]
+    gate = threading.Barrier(len(names))
 
+    def add_key(name: str) -> None:
+        gate.wait(30)
+        while True:
+            was = file_of(settings).read_text()
+            try:
+                save(settings, edit(was, ("keys", name), {"secret": f"secret-of-{name}"}), was)
+            except Changed:
+                continue
+            return
 
-def test_processes_that_edit_at_once_lose_no_edit(settings: Settings) -> None:
-    fork = multiprocessing.get_context("fork")
-    done = fork.Queue()
-    names = [f"client{number}" for number in range(6)]
-    workers = [fork.Process(target=_add_key, args=(settings, name, done)) for name in names]
-    for each in workers:
-        each.start()
-    for each in workers:
-        each.join(60)
-    assert {done.get(timeout=5) for _ in names} == set(names)
+    with ThreadPoolExecutor(len(names)) as writers:
+        list(writers.map(add_key, names))
     assert set(tree(file_of(settings).read_text())["keys"]) == {"me", *names}
 
 
