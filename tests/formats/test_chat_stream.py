@@ -314,6 +314,20 @@ def test_reasoning_repeated_beside_its_signature_is_read_once() -> None:
         assert len(answer.states) == 1
 
 
+def test_reasoning_of_one_block_repeated_beside_its_signature_is_read_once() -> None:
+    """P35: an earlier block, which nothing has signed, is not repeated."""
+    detail = [{"type": "reasoning.text", "text": "b", "index": 1, "signature": "s"}]
+    answer = to_messages(
+        chunk(reasoning_content="a"),
+        chunk(content="text"),
+        chunk(reasoning_content="b"),
+        chunk(reasoning_details=detail),
+        STOP,
+    )
+    assert answer.blocks == ["thinking", "text", "thinking"]
+    assert (answer.reasoning, len(answer.states)) == ("ab", 1)
+
+
 def test_each_change_of_kind_is_a_new_block() -> None:
     """P04"""
     frames = [

@@ -89,6 +89,7 @@ class ChatReader:
         "_refused",
         "_started",
         "_thoughts",
+        "_thoughts_at",
         "_tools",
         "_usage",
         "skipped",
@@ -107,6 +108,8 @@ class ChatReader:
         self._chars = 0
         self._thoughts: list[str] = []
         """Reasoning that no state has come for yet."""
+        self._thoughts_at = 0
+        """Where the open block's begins in it."""
         self._tools: dict[int | str, _Tool] = {}
         self._last_tool: _Tool | None = None
         self._finish: FinishReason | None = None
@@ -202,6 +205,7 @@ class ChatReader:
         self._open = self._take_index()
         self._open_kind = kind
         self._open_at = self._chars
+        self._thoughts_at = len(self._thoughts)
         events.append(BlockStart(self._open, kind))
         return self._open
 
@@ -218,10 +222,14 @@ class ChatReader:
         """Text goes to the open block; state ends it, for there is one state to a block.
 
         Servers repeat, beside the state, the text it belongs to."""
-        is_repeated = part.opaque is not None and part.text == "".join(self._thoughts)
+        thoughts = self._thoughts
+        is_repeated = part.opaque is not None and part.text in (
+            "".join(thoughts[self._thoughts_at :]),
+            "".join(thoughts),
+        )
         if part.text and not is_repeated:
-            self._thoughts.append(part.text)
             index = self._plain("reasoning", events)
+            thoughts.append(part.text)
             events.append(ReasoningDelta(index, part.text))
         if part.opaque is not None:
             index = self._plain("reasoning", events)
@@ -229,7 +237,7 @@ class ChatReader:
                 part.opaque, issuer=self._crossing.provider, model=self._crossing.model
             )
             events.append(ReasoningSignature(index, opaque))
-            self._thoughts.clear()
+            thoughts.clear()
             self._close_plain(events)
 
     def _cite(self, citation: Citation, events: list[Event]) -> None:
