@@ -26,6 +26,7 @@ from plexus_proxy.formats.events import (
 from plexus_proxy.formats.format import Format, Observer
 from plexus_proxy.formats.sse import Frame, Framer
 
+_LAST = (Finish, Failure)
 _CUT = "The provider's stream ended before the answer was complete."
 _BLANK_LINE = b"\n\n"
 _LINE_ENDS = b"\r\n"
@@ -167,7 +168,7 @@ class Translation:
         for event in events:
             self._memory.note(event)
             out.append(feed(event))
-            if isinstance(event, Failure | Finish):
+            if type(event) in _LAST:
                 self._ended = True
                 self.fault = event.error if isinstance(event, Failure) else None
 

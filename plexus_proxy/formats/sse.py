@@ -45,22 +45,20 @@ class Framer:
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Raises Garbled if a record does not end within MAX_FRAME_BYTES."""
-        if not self._has_cr and b"\r" in chunk:
-            self._has_cr = True
-        buffer: bytes | bytearray = chunk
-        if self._rest:
+        self._has_cr = self._has_cr or b"\r" in chunk
+        if self._has_cr or self._rest:
             self._rest += chunk
-            buffer = self._rest
-        frames, rest = self._cut(buffer)
-        if rest:
-            self._rest = bytearray(buffer[rest:])
-        elif not frames and buffer is chunk:
-            self._rest = bytearray(chunk)
+            frames, end = self._cut(self._rest)
+            del self._rest[:end]
+        else:
+            frames, end = _cut_whole(chunk)
+            if end < len(chunk):
+                self._rest += chunk[end:]
         if len(self._rest) > MAX_FRAME_BYTES:
             raise Garbled("The provider's stream holds an event without an end.")
         return frames
 
-    def _cut(self, buffer: bytes | bytearray) -> tuple[list[Frame], int]:
+    def _cut(self, buffer: bytearray) -> tuple[list[Frame], int]:
         """The complete frames and where what is left begins."""
         frames: list[Frame] = []
         start = 0
@@ -79,7 +77,7 @@ class Framer:
         self._searched = max(at - start, len(buffer) - start - 3, 0)
         return frames, start
 
-    def _blank_line(self, buffer: bytes | bytearray, at: int) -> int:
+    def _blank_line(self, buffer: bytearray, at: int) -> int:
         """Where the next blank line ends, or -1."""
         if not self._has_cr:
             found = buffer.find(b"\n\n", at)
@@ -94,9 +92,26 @@ class Framer:
         return [_frame(rest)] if rest else []
 
 
+def _cut_whole(chunk: bytes) -> tuple[list[Frame], int]:
+    """The frames of a chunk without CR that begins with a record, and where what is left begins:
+    nearly all chunks are like this, and hold whole records only."""
+    frames: list[Frame] = []
+    start = 0
+    while (end := chunk.find(b"\n\n", start) + 2) > 1:
+        frames.append(_frame(chunk[start:end]))
+        start = end
+    return frames, start
+
+
 def _frame(raw: bytes) -> Frame:
-    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
-        return Frame("", _text(raw[6:-2]), raw)
+    data_at = raw.find(b"\n") + 1 if raw.startswith(b"event: ") else 0
+    if (
+        raw.startswith(b"data: ", data_at)
+        and raw.find(b"\n", data_at) == len(raw) - 2
+        and b"\r" not in raw
+    ):  # what nearly all records look like
+        name = raw[7 : data_at - 1].decode(errors="replace") if data_at else ""
+        return Frame(name, _text(raw[data_at + 6 : -2]), raw)
     event = b""
     data: list[bytes] = []
     for line in _LINE_END.split(raw.removeprefix(_BOM)):

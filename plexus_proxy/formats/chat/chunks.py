@@ -117,12 +117,18 @@ def usage_of(chunk: Chunk) -> WireUsage | None:
         return chunk.usage
     if chunk.x_groq is not None:
         return chunk.x_groq.usage
-    return next((each.usage for each in chunk.choices or () if each.usage is not None), None)
+    for choice in chunk.choices or ():
+        if choice.usage is not None:
+            return choice.usage
+    return None
 
 
 def first_choice(chunk: Chunk) -> Choice | None:
     """The choice that answers are made of; others exist only if `n` asked for them."""
-    return next((each for each in chunk.choices or () if not each.index), None)
+    for choice in chunk.choices or ():
+        if not choice.index:
+            return choice
+    return None
 
 
 def text_of(content: str | Sequence[Part] | None) -> str:

@@ -86,7 +86,10 @@ class ChatObserver:
             self.usage = read_usage(usage)
 
     def _delta(self, choice: int, delta: chunks.Delta) -> None:
-        chars = len(chunks.text_of(delta.content)) + len(delta.refusal or "")
+        content = delta.content
+        chars = len(content) if isinstance(content, str) else len(chunks.text_of(content))
+        if delta.refusal:
+            chars += len(delta.refusal)
         chars += self._reasoning_chars(delta)
         for call in delta.tool_calls or ():
             if call.index is not None:
@@ -105,6 +108,8 @@ class ChatObserver:
 
     def _reasoning_chars(self, delta: chunks.Delta) -> int:
         """Length of the reasoning text as written, whichever spelling holds it."""
+        if delta.reasoning_content is delta.reasoning is delta.reasoning_details is UNSET:
+            return 0
         for text in (delta.reasoning_content, delta.reasoning):
             if text is not UNSET and len(text) > _QUOTES and bytes(text).startswith(b'"'):
                 self._has_thoughts = True
