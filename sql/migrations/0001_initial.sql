@@ -48,7 +48,5 @@ CREATE TABLE usage (
 
 CREATE INDEX usage_started_at ON usage (started_at_ms, request_id);
 CREATE INDEX usage_key ON usage (key_name, started_at_ms);
-CREATE INDEX usage_alias ON usage (alias, started_at_ms);
-CREATE INDEX usage_provider ON usage (provider, started_at_ms);
 CREATE INDEX usage_client_request_id ON usage (client_request_id)
 WHERE client_request_id IS NOT NULL;
