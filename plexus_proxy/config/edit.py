@@ -31,11 +31,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, ScalarString
 from plexus_proxy.config.files import overwrite_file, replace_file
 from plexus_proxy.config.load import UnreadableFile, load, locate, read_text
 from plexus_proxy.config.problems import Problem, Problems, child
-from plexus_proxy.config.tree import read_tree, resolve
+from plexus_proxy.config.tree import Map, read_tree, resolve
 from plexus_proxy.settings import Settings
 
 BACKUP = "plexus.before-edit.yaml"
 """In DATA_DIR: the text before an edit that had to be written in place."""
+_LARGE_CHARS = 32_768
 _LOCK = "plexus.edit.lock"
 _NO_RENAME = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
 """A mounted file cannot be replaced, and the folder around it is often not ours to write to."""
@@ -113,13 +114,13 @@ def remove(text: str, place: Place) -> str:
     return _changed(text, place, change, None)
 
 
-def _changed(
-    text: str,
-    place: Place,
-    change: Callable[[Any], None],
-    wanted: Callable[[Any], bool] | None,
-) -> str:
-    """`wanted` judges what is at `place` afterwards; None: nothing shall be."""
+_Change = Callable[[Any], None]
+"""Makes the change in ruamel's tree."""
+_Wanted = Callable[[Any], bool] | None
+"""Judges what is at the place afterwards; None: nothing shall be."""
+
+
+def _changed(text: str, place: Place, change: _Change, wanted: _Wanted) -> str:
     if not place:
         raise NoSuchPlace("The config as a whole cannot be replaced by an edit.")
     plain = text.replace("\r\n", "\n")
@@ -128,21 +129,67 @@ def _changed(
     if before is None:
         raise NotEditable("\n".join(map(str, problems.found)))
     yaml = _yaml(plain)
+    changed = _changed_nearby(plain, before, place, yaml, change, wanted)
+    if changed is None:
+        changed = _round_trip(plain, before, place, yaml, change, wanted)
+    return changed.replace("\n", "\r\n") if "\r\n" in text else changed
+
+
+def _round_trip(
+    text: str, before: Map, place: Place, yaml: Any, change: _Change, wanted: _Wanted
+) -> str:
     out = io.StringIO()
     try:
-        root = yaml.load(plain)
+        root = yaml.load(text)
         change(root)
         yaml.dump(root, out)
     except YAMLError as error:
         words = "the file uses YAML that cannot be edited from here"
         raise NotEditable(f"{_named(place)}: {words}.") from error
     raw = out.getvalue()
-    for candidate in (_tidied(plain, raw), raw):
+    for candidate in (_tidied(text, raw), raw):
         after = read_tree(candidate, Problems())
         if after is not None and _only(before, after, place, wanted):
-            return candidate.replace("\n", "\r\n") if "\r\n" in text else candidate
+            return candidate
     words = "cannot be changed alone: an anchor (&) or merge (<<) shares it, or YAML cannot say it"
     raise NotEditable(f"{_named(place)}: {words}; edit the file itself.")
+
+
+def _changed_nearby(
+    text: str, before: Map, place: Place, yaml: Any, change: _Change, wanted: _Wanted
+) -> str | None:
+    """The same for a large text, of which ruamel gets only the entry in question and those next to
+    it: all of it would take ruamel a millisecond a key. None if that is not enough."""
+    if len(text) < _LARGE_CHARS or len(place) < 2:
+        return None
+    section, name = place[0], place[1]
+    entries = before.get(cast(str, section))
+    if not isinstance(entries, Map) or not entries or isinstance(name, int):
+        return None
+    lines = text.splitlines(keepends=True)
+    names = list(entries)
+    at = names.index(name) if name in entries else len(names) - 1
+    first = entries.lines[names[max(at - 1, 0)]]
+    behind = [line for line in before.lines.values() if line > before.lines[cast(str, section)]]
+    following = entries.lines[names[at + 2]] if at + 2 < len(names) else None
+    last = following or min(behind, default=len(lines) + 1)
+    if not before.lines[cast(str, section)] < first < last:
+        return None
+    head = f"{_text(cast(str, section))}:\n"
+    window = head + "".join(lines[first - 1 : last - 1])
+    tree = read_tree(window, Problems())
+    if tree is None:
+        return None
+    try:
+        changed = _round_trip(window, tree, place, yaml, change, wanted)
+    except EditError:
+        return None
+    if not changed.startswith(head):
+        return None
+    lines[first - 1 : last - 1] = [changed.removeprefix(head)]
+    whole = "".join(lines)
+    after = read_tree(whole, Problems())
+    return whole if after is not None and _only(before, after, place, wanted) else None
 
 
 def _only(before: Any, after: Any, place: Place, wanted: Callable[[Any], bool] | None) -> bool:

@@ -6,7 +6,8 @@ import re
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,13 @@ def tree(text: str) -> Any:
 
 def asides(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "nearby"], autouse=True)
+def _nearby(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds for the way that large files are edited, too."""
+    if request.param:
+        monkeypatch.setattr(editing, "_LARGE_CHARS", 0)
 
 
 def unaligned(text: str) -> str:
@@ -291,6 +299,43 @@ def _unwritable(value: Any) -> bool:
     """NaN is equal to nothing; a null key of nothing, control characters and such have no YAML."""
     text = repr(value)
     return "nan" in text or "\\" in text or not text.isascii() or "''" in text or "<<" in text
+
+
+_MIDDLE = f"  client-4000:\n    secret: s-{4000:030} # of 4000\n"
+_END = "\n# The end.\nquotas: []\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "old", "new"),
+    [
+        (
+            lambda text: edit(text, ("keys", "client-4000", "secret"), f"t-{4000:030}"),
+            f"s-{4000:030}",
+            f"t-{4000:030}",
+        ),
+        (
+            lambda text: edit(text, ("keys", "fresh"), {"secret": "new"}),
+            _END,
+            f"  fresh:\n    secret: new\n{_END}",
+        ),
+        (lambda text: remove(text, ("keys", "client-4000")), _MIDDLE, ""),
+    ],
+    ids=["change", "add", "remove"],
+)
+def test_among_thousands_of_keys_an_edit_takes_little_longer_than_reading(
+    change: Callable[[str], str], old: str, new: str
+) -> None:
+    """ruamel alone takes forty times as long as our reader."""
+    keys = "".join(f"  client-{n}:\n    secret: s-{n:030} # of {n}\n" for n in range(8000))
+    text = f"{TEXT.partition('keys:')[0]}keys:\n{keys}{_END}"
+    began = time.thread_time()
+    tree(text)
+    read_s = time.thread_time() - began
+    began = time.thread_time()
+    now = change(text)
+    assert time.thread_time() - began < read_s * 12
+    assert text.count(old) == 1
+    assert now == text.replace(old, new)
 
 
 # --- text to file ---
