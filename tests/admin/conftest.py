@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from admin.visitor import Visitor
 from playwright.async_api import Browser, async_playwright
-from support.gateway import Stand, stand, stand_builder
-
-__all__ = ["stand", "stand_builder"]
+from support.gateway import Stand
 
 _CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
