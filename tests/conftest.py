@@ -8,7 +8,8 @@ import aioresponses.core
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["support.canary"]
+# Once for all: a session's fixture that two folders import would be two PostgreSQL servers in one.
+pytest_plugins = ["support.canary", "support.postgres", "support.databases", "support.gateway"]
 
 # Quick runs try the same examples every time; `-m long` explores.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)

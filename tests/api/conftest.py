@@ -4,24 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from api.management import Api
-from support.databases import (
-    database,
-    database_url,
-    empty_database_url,
-    outage,
-    postgres_server,
-)
-from support.gateway import StandBuilder, stand, stand_builder
-
-__all__ = [
-    "database",
-    "database_url",
-    "empty_database_url",
-    "outage",
-    "postgres_server",
-    "stand",
-    "stand_builder",
-]
+from support.gateway import StandBuilder
 
 
 @pytest.fixture

@@ -8,12 +8,10 @@ from typing import Protocol
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import pytest
-from support.postgres import PostgresServer, postgres_server
+from support.postgres import PostgresServer
 
 from plexus_proxy.db.database import Database
 from plexus_proxy.db.open import open_database
-
-__all__ = ["database", "database_url", "empty_database_url", "outage", "postgres_server"]
 
 DIALECTS = ("sqlite", "postgres")
 

@@ -1,7 +1,0 @@
-from support.databases import (  # noqa: F401 - fixtures
-    database,
-    database_url,
-    empty_database_url,
-    outage,
-    postgres_server,
-)
