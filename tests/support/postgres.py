@@ -15,10 +15,9 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -43,7 +42,7 @@ class PostgresServer:
     def prepare(self) -> None:
         """Make this worker's template."""
         self.run(f"CREATE DATABASE {self._template}")
-        migrate(self.url(self._template))
+        _on_thread(lambda: migrate(self.url(self._template)))
 
     def create(self, *, migrated: bool = True) -> str:
         """The name of a fresh database."""
@@ -58,7 +57,7 @@ class PostgresServer:
         self.drop(self._template)
 
     def run(self, *statements: str) -> None:
-        """Run statements on a thread of their own: tests have a loop running already."""
+        """Run statements, also where a loop is running already."""
 
         async def all_of_them() -> None:
             connection = await asyncpg.connect(urlunsplit(self._parts))
@@ -68,12 +67,12 @@ class PostgresServer:
             finally:
                 await connection.close()
 
-        _on_thread(all_of_them())
+        _on_thread(lambda: asyncio.run(all_of_them()))
 
 
-def _on_thread(work: Coroutine[Any, Any, Any]) -> None:
+def _on_thread(work: Callable[[], None]) -> None:
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+        thread.submit(work).result()
 
 
 @contextlib.contextmanager
