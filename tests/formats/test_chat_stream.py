@@ -577,6 +577,11 @@ def test_the_last_usage_counts() -> None:
     assert observe(*frames).usage == Usage(input_tokens=3, output_tokens=4)
 
 
+def test_usage_without_counts_takes_nothing_back() -> None:
+    usage = observe(usage_chunk(3, 4), chunk_with({"usage": {}}, content="x")).usage
+    assert usage == Usage(input_tokens=3, output_tokens=4)
+
+
 def test_negative_counts_are_clamped() -> None:
     details = {
         "prompt_tokens_details": {"cached_tokens": -1, "cache_write_tokens": -1},

@@ -112,15 +112,16 @@ def is_error(chunk: Chunk, frame: Frame) -> bool:
 
 
 def usage_of(chunk: Chunk) -> WireUsage | None:
-    """From wherever the server put it."""
-    if chunk.usage is not None:
-        return chunk.usage
-    if chunk.x_groq is not None:
-        return chunk.x_groq.usage
-    for choice in chunk.choices or ():
-        if choice.usage is not None:
-            return choice.usage
-    return None
+    """From wherever the server put it; one without counts says nothing."""
+    found = chunk.usage
+    if found is None and chunk.x_groq is not None:
+        found = chunk.x_groq.usage
+    if found is None:
+        for choice in chunk.choices or ():
+            found = found or choice.usage
+    if found is None or (found.prompt_tokens is None and found.completion_tokens is None):
+        return None
+    return found
 
 
 def first_choice(chunk: Chunk) -> Choice | None:
