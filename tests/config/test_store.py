@@ -147,8 +147,15 @@ async def test_an_edit_is_picked_up_at_once_where_watching_works(
             await comes_to(found, name)
 
 
-async def test_the_swap_of_a_config_map_is_picked_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["watching", "looking"])
+async def test_the_swap_of_a_config_map_is_picked_up(
+    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the kubelet does it: plexus.yaml → ..data/plexus.yaml, ..data → a folder that changes."""
+    if by == "watching":
+        monkeypatch.setattr(store, "_POLL_S", 3600.0)
+    else:
+        monkeypatch.setattr(store, "_CONFIG_MAP_LINK", "another name")
     settings = settings_in(tmp_path)
     folder = file_of(settings).parent
 
