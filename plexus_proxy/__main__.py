@@ -85,7 +85,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     log.configure(settings.log_level)
     _require_data_dir(settings)
-    made = None if locate(settings).exists() else _make_config(settings)
+    made = _first_config(settings)
 
     from plexus_proxy.app import build
     from plexus_proxy.server.failures import EXPECTED
@@ -125,6 +125,18 @@ def _require_data_dir(settings: Settings) -> None:
             f"DATA_DIR {folder} cannot be written: {error.strerror}. Make it writable for this"
             " user, or name another folder with DATA_DIR."
         ) from error
+
+
+def _first_config(settings: Settings) -> Initial | None:
+    """What this start has written; None if a config is there, or another start was quicker."""
+    if locate(settings).exists():
+        return None
+    try:
+        return write_initial(settings)
+    except AlreadyThere:
+        return None
+    except CannotWrite as error:
+        raise _Failure(str(error)) from error
 
 
 def _make_config(settings: Settings) -> Initial:

@@ -12,6 +12,7 @@ is answered, as with Pingora's graceful upgrade (cloudflare/pingora:docs/user_gu
 """
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -101,6 +102,9 @@ class Service:
             await site.start()
             self._sites.append(site)
             _log.info("serving on %s", url_of(each))
+        # Code and config stay for good: collections need not look at them again and again.
+        gc.collect()
+        gc.freeze()
 
     @property
     def _server(self) -> Server:
