@@ -32,6 +32,8 @@ from plexus_proxy.settings import Settings
 LAST_GOOD = "plexus.last-good.yaml"
 _CONFIG_MAP_LINK = "..data"
 _POLL_S = 0.8
+_WATCH_STEP_MS = 100
+"""The watching thread takes the interpreter from the loop each time it looks."""
 _SETTLE_S = 0.05
 """A file that changes again within this time is still being written."""
 _LARGE_CHARS = 32_768
@@ -122,7 +124,11 @@ class ConfigStore:
         folder = self._path.absolute().parent
         try:
             async for _ in awatch(
-                folder, watch_filter=self._concerns_us, debounce=50, step=10, recursive=False
+                folder,
+                watch_filter=self._concerns_us,
+                debounce=_WATCH_STEP_MS,
+                step=_WATCH_STEP_MS,
+                recursive=False,
             ):
                 await self.refresh()
         except OSError as error:

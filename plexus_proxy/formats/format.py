@@ -16,7 +16,7 @@ from plexus_proxy.formats.events import Event, Usage
 from plexus_proxy.formats.sse import Frame
 
 
-class Marks(Struct, frozen=True, kw_only=True):
+class Marks(Struct, frozen=True, kw_only=True, gc=False):
     """Where things stand in a body, found while peeking, so that splicing need not look again."""
 
     body: bytes
@@ -29,7 +29,7 @@ class Marks(Struct, frozen=True, kw_only=True):
     """Chat Completions: the body has stream_options."""
 
 
-class Call(Struct, frozen=True, kw_only=True):
+class Call(Struct, frozen=True, kw_only=True, gc=False):
     """What the corridor needs to know of a request body; everything else stays bytes."""
 
     model: str

@@ -19,5 +19,9 @@ _VALUE = re.compile(r"[\x20-\x7e]{1,1024}")
 
 def affinity(client_headers: Mapping[str, str]) -> dict[str, str]:
     """The client's cache-affinity headers, as far as their values are plain text."""
-    found = ((name, client_headers.get(name, "").strip()) for name in _AFFINITY)
-    return {name: value for name, value in found if _VALUE.fullmatch(value)}
+    found: dict[str, str] = {}
+    for name in _AFFINITY:
+        value = client_headers.get(name)
+        if value is not None and _VALUE.fullmatch(value := value.strip()):
+            found[name] = value
+    return found

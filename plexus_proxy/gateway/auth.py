@@ -15,7 +15,7 @@ from plexus_proxy.errors import Unauthenticated
 _BEARER = "bearer "
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, gc=False):
     """An authenticated client."""
 
     key_name: str

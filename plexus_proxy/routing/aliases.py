@@ -16,7 +16,7 @@ DIRECT_PREFIX = "direct/"
 _NO_ALIAS = Alias(targets=())
 
 
-class Candidate(Struct, frozen=True, kw_only=True):
+class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """A target that survived this request's filters, with all that an attempt at it needs."""
 
     provider_id: str
@@ -31,7 +31,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """Top-level fields to set in the payload: provider < model < alias."""
 
 
-class Route(Struct, frozen=True, kw_only=True):
+class Route(Struct, frozen=True, kw_only=True, gc=False):
     """Where a request may go: candidates in the order they are to be tried, never empty."""
 
     canonical_model: str

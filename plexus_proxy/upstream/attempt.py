@@ -74,7 +74,7 @@ class Attempt:
         )
 
 
-class Work(Struct, frozen=True, kw_only=True):
+class Work(Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt is asked to do. `client` and `provider` are the formats of both sides."""
 
     request: OutgoingRequest
@@ -89,7 +89,7 @@ class Work(Struct, frozen=True, kw_only=True):
         return self.client is not self.provider
 
 
-class Whole(Struct, frozen=True):
+class Whole(Struct, frozen=True, gc=False):
     """A complete answer in the client's format."""
 
     status: int

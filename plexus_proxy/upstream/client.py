@@ -27,7 +27,7 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None,
 _READ_BUFFER_BYTES = 64 * 1024
 
 
-class OutgoingRequest(Struct, frozen=True):
+class OutgoingRequest(Struct, frozen=True, gc=False):
     """A POST to a provider; `headers` hold the credential."""
 
     url: str

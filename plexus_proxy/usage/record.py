@@ -8,7 +8,7 @@ from msgspec import Struct
 Status = Literal["success", "error", "cancelled", "timeout", "stall"]
 
 
-class AttemptRecord(Struct, frozen=True, kw_only=True):
+class AttemptRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One try at one candidate, in the order they were made."""
 
     provider: str
@@ -21,7 +21,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     duration_ms: int | None = None
 
 
-class Cost(Struct, frozen=True, kw_only=True):
+class Cost(Struct, frozen=True, kw_only=True, gc=False):
     """Integer nano-dollars (1e-9 USD) per bucket; output includes reasoning. None: unpriced."""
 
     input_nano_usd: int | None = None
@@ -35,7 +35,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     """JSON of the rates used."""
 
 
-class UsageRow(Struct, frozen=True, kw_only=True):
+class UsageRow(Struct, frozen=True, kw_only=True, gc=False):
     """Written once, at the end of the request. Tokens are the five disjoint buckets of `Usage`."""
 
     request_id: str
