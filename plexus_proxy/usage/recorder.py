@@ -71,11 +71,18 @@ class Recorder:
             self._overflow()
 
     async def flush(self) -> None:
-        """When this returns, all that was submitted is in the database or on the disk."""
+        """When this returns, all that was submitted before is in the database or on the disk.
+
+        What comes meanwhile waits for the next time: a busy gateway would otherwise write a few
+        rows at a time without end.
+        """
         async with self._flushing:
-            while self._pending:
-                batch = self._pending[:BATCH_ROWS]
-                del self._pending[:BATCH_ROWS]
+            waiting = len(self._pending)
+            while waiting > 0 and self._pending:
+                size = min(BATCH_ROWS, waiting)
+                waiting -= size
+                batch = self._pending[:size]
+                del self._pending[:size]
                 try:
                     await self._write(batch)
                 except OSError as error:
