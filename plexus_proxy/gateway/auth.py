@@ -4,12 +4,12 @@ Source: behaviour reference §1.2. Credential sources, first hit wins: Authoriza
 `Bearer`), x-api-key, x-goog-api-key, `?key=`. The value is `secret[:attribution]`.
 """
 
-import hmac
 from collections.abc import Mapping
 
 from msgspec import Struct
 
-from plexus_proxy.crypto import digest
+from plexus_proxy.config.snapshot import Snapshot
+from plexus_proxy.crypto import Secret, digest
 from plexus_proxy.errors import Unauthenticated
 
 _BEARER = "bearer "
@@ -23,18 +23,18 @@ class Caller(Struct, frozen=True, gc=False):
 
 
 def authenticate(
-    headers: Mapping[str, str], query: Mapping[str, str], key_names: Mapping[bytes, str]
+    headers: Mapping[str, str], query: Mapping[str, str], snapshot: Snapshot
 ) -> Caller:
-    """`key_names` maps SHA-256 digests of secrets to key names. Raises Unauthenticated."""
+    """Raises Unauthenticated."""
     credential = _credential(headers, query)
     secret, _, attribution = credential.partition(":")
     if not secret:
         raise Unauthenticated
-    presented = digest(secret)
     # A look-up by digest costs the same for 1 and 20,000 keys and tells nothing by its timing:
-    # nobody can choose a secret so that its SHA-256 shares a prefix with another's.
-    name = key_names.get(presented)
-    if name is None or not hmac.compare_digest(presented, digest(secret)):
+    # nobody can choose a secret so that its SHA-256 shares a prefix with another's. Secrets compare
+    # in constant time.
+    name = snapshot.key_names.get(digest(secret))
+    if name is None or snapshot.config.keys[name].secret != Secret(secret):
         raise Unauthenticated
     return Caller(name, attribution.lower() or None)
 

@@ -58,7 +58,7 @@ class Gateway:
         try:
             snapshot = self._config.current  # one snapshot for the whole request
             config = snapshot.config
-            exchange.caller = authenticate(request.headers, request.query, snapshot.key_names)
+            exchange.caller = authenticate(request.headers, request.query, snapshot)
             body = await read_json_body(request, config.limits)
             call = exchange.call = fmt.read_call(body)
             exchange.route = route(call.model, fmt.name, self._formats, snapshot, self._random)

@@ -94,5 +94,5 @@ def test_twenty_thousand_keys_all_arrive() -> None:
     assert problems == []
     assert loaded is not None
     assert len(loaded.key_names) == 20_000
-    caller = authenticate({"x-api-key": "secret-number-19999"}, {}, loaded.key_names)
+    caller = authenticate({"x-api-key": "secret-number-19999"}, {}, loaded)
     assert caller.key_name == "key-19999"
