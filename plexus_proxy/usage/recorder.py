@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FLUSH_S = 0.5
-BATCH_ROWS = 500
+BATCH_ROWS = 250
 QUEUE_ROWS = 20_000
 REPLAY_S = 2.0
 _INSERT_S = 10.0

@@ -47,9 +47,9 @@ def test_every_name_leads_to_its_alias_the_first_one_wins() -> None:
 
 
 def test_keys_are_found_by_what_clients_send() -> None:
-    names = snapshot().key_names
-    assert authenticate({"Authorization": "Bearer secret-2"}, {}, names).key_name == "two"
-    assert authenticate({"x-api-key": "secret-1:Me"}, {}, names).key_name == "one"
+    keys = snapshot()
+    assert authenticate({"Authorization": "Bearer secret-2"}, {}, keys).key_name == "two"
+    assert authenticate({"x-api-key": "secret-1:Me"}, {}, keys).key_name == "one"
 
 
 def test_the_admin_key_is_kept_as_its_digest() -> None:
