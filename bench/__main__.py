@@ -1,6 +1,7 @@
 """`python -m bench`: measure, print the tables, say which targets do not hold (exit code 1)."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ def main() -> int:
         for name, scenario in SCENARIOS.items():
             print(f"{name:4} {scenario.title}")
         return 0
+    signal.signal(signal.SIGTERM, _exit)  # or nothing would be cleaned up
     with tempfile.TemporaryDirectory(prefix="plexus-bench-") as folder:
         try:
             found = measure_all(
@@ -28,6 +30,8 @@ def main() -> int:
         except RuntimeError as error:
             say(str(error))
             return 2
+        except KeyboardInterrupt:
+            return 130
     results = Results(found)
     shown = [name for name in results.contenders if name != BARE]
     versions = ", ".join(dict.fromkeys(version(name) for name in reversed(shown)))
@@ -41,6 +45,10 @@ def main() -> int:
     for line in lines:
         say(f"MISSED {line}")
     return 1 if lines else 0
+
+
+def _exit(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _arguments() -> argparse.Namespace:

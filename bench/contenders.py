@@ -9,9 +9,6 @@ from pathlib import Path
 
 KEY = "sk-bench-client-0123456789"
 PROVIDER_KEY = "sk-bench-provider"
-MOCK_PORT = 19000
-MOCK = f"http://127.0.0.1:{MOCK_PORT}"
-FIRST_PORT = 19101
 GATEWAY = "plexus"
 BARE = "bare"
 ROOT = Path(__file__).parent.parent
@@ -29,23 +26,23 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def contender(name: str, port: int, folder: Path) -> Contender | None:
+def contender(name: str, port: int, mock_port: int, folder: Path) -> Contender | None:
     """None if it is not installed here. `folder` is where it may write."""
     folder.mkdir(parents=True)
-    return _MAKERS[name](port, folder)
+    return _MAKERS[name](port, f"127.0.0.1:{mock_port}", folder)
 
 
-def _bare(port: int, folder: Path) -> Contender:
-    options = ["--port", str(port), "--upstream", MOCK, "--key", KEY]
+def _bare(port: int, mock: str, folder: Path) -> Contender:
+    options = ["--port", str(port), "--upstream", f"http://{mock}", "--key", KEY]
     options += ["--upstream-key", PROVIDER_KEY, "--log", str(folder / "usage.jsonl")]
     command = [sys.executable, str(ROOT / "bench" / "bare.py"), *options]
     return Contender(BARE, port, command, lambda provider, model: model)
 
 
-def _plexus(port: int, folder: Path) -> Contender:
+def _plexus(port: int, mock: str, folder: Path) -> Contender:
     """With keys and usage rows on, as it is run."""
     config = folder / "plexus.yaml"
-    config.write_text(_CONFIG)
+    config.write_text(_CONFIG.replace("@MOCK@", mock))
     command = [str(Path(sys.executable).parent / "plexus-proxy"), "serve"]
     command += ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     environment = {"DATA_DIR": str(folder / "data"), "LOG_LEVEL": "info"}
@@ -54,12 +51,13 @@ def _plexus(port: int, folder: Path) -> Contender:
     )
 
 
-def _nginx(port: int, folder: Path) -> Contender | None:
+def _nginx(port: int, mock: str, folder: Path) -> Contender | None:
     program = shutil.which("nginx")
     if program is None:
         return None
     config = folder / "nginx.conf"
-    config.write_text(_NGINX.replace("@FOLDER@", str(folder)).replace("@PORT@", str(port)))
+    text = _NGINX.replace("@FOLDER@", str(folder)).replace("@PORT@", str(port))
+    config.write_text(text.replace("@MOCK@", mock))
     command = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
     return Contender("nginx", port, command, lambda provider, model: model)
 
@@ -85,7 +83,7 @@ _MODELS = ("mock-200x0", "mock-200x20", "mock-20x5")
 _CONFIG = (
     "adminKey: sk-bench-admin-0123456789\nproviders:\n"
     + "".join(
-        f"  {kind}:\n    api_base_url: {{{kind}: {MOCK}/v1}}\n    api_key: {PROVIDER_KEY}\n"
+        f"  {kind}:\n    api_base_url: {{{kind}: http://@MOCK@/v1}}\n    api_key: {PROVIDER_KEY}\n"
         "    models:\n"
         + "".join(
             f"      {model}: {{pricing: {{source: simple, input: 1, output: 2}}}}\n"
@@ -102,7 +100,7 @@ _CONFIG = (
     + f"keys:\n  bench: {{secret: {KEY}}}\n"
 )
 _NGINX = f"""
-daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid @FOLDER@/nginx.pid;
+daemon off; master_process off; worker_rlimit_nofile 20000; pid @FOLDER@/nginx.pid;
 events {{ worker_connections 16000; }}
 http {{
   log_format usage escape=json '{{"path":"$uri","status":$status,"bytes":$bytes_sent}}';
@@ -113,7 +111,7 @@ http {{
   keepalive_timeout 75s; keepalive_requests 10000000; tcp_nodelay on;
   map $http_authorization $bearer {{ default 0; "Bearer {KEY}" 1; }}
   map $http_x_api_key $api_key {{ default 0; "{KEY}" 1; }}
-  upstream mock {{ server 127.0.0.1:{MOCK_PORT}; keepalive 512; keepalive_requests 10000000; }}
+  upstream mock {{ server @MOCK@; keepalive 512; keepalive_requests 10000000; }}
   server {{
     listen 127.0.0.1:@PORT@ backlog=4096;
     location = /health {{ access_log off; return 200 "OK"; }}

@@ -1,9 +1,11 @@
 """Processes under measurement: started, pinned, their CPU time and memory read, ended for sure."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,12 +19,29 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MB = 1 << 20
 READY_S = 40
 STOP_S = 15
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
-def pinned(core: int) -> list[str]:
-    """The prefix of a command that runs on one core; nothing where there is only one."""
-    several = (os.cpu_count() or 1) > 1 and shutil.which("taskset") is not None
-    return ["taskset", "-c", str(core)] if several else []
+def pinned(number: int) -> list[str]:
+    """The prefix of a command for our first or second core; nothing if there is but one."""
+    cores = sorted(os.sched_getaffinity(0))
+    several = len(cores) > 1 and shutil.which("taskset") is not None
+    return ["taskset", "-c", str(cores[number])] if several else []
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on: two runs at once must not meet."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _end_with_parent() -> None:
+    """In a child: even a killed benchmark leaves nothing running. Outlives exec."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -38,6 +57,7 @@ def process(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         try:
             yield started

@@ -98,7 +98,7 @@ SCENARIOS = {
         model="mock-20x5",
         chunks=20,
         concurrency=1,
-        requests=25,
+        requests=60,
         expect=DONE,
         latency=True,
     ),
