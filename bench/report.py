@@ -47,6 +47,11 @@ class Results:
         p99 = median(row.p99_ms for row in rows) - median(row.p99_ms for row in direct)
         return p50, p99
 
+    def beyond_bare_ms(self, scenario: str) -> float | None:
+        """By how much the p99 of what the gateway adds exceeds what the bare proxy adds."""
+        ours, bare = self.added_ms(GATEWAY, scenario), self.added_ms(BARE, scenario)
+        return ours[1] - bare[1] if ours and bare else None
+
     def peak_mb(self, contender: str, scenario: str) -> float:
         return max((row.peak_mb for row in self._of(contender, scenario)), default=0)
 
@@ -62,15 +67,12 @@ def tables(results: Results, versions: str) -> str:
     latency = [name for name in results.scenarios if SCENARIOS[name].latency]
     if latency:
         heads = " | ".join(f"{name} p50 / p99" for name in results.contenders)
-        text += f"\n| | added, ms | {heads} |\n|---|---|{'--:|' * len(results.contenders)}\n"
+        text += f"\n| | added, ms | {heads} | p99 beyond bare, target < {LATENCY_TARGET_MS:g} |\n"
+        text += f"|---|---|{'--:|' * len(results.contenders)}--:|\n"
         text += "".join(_latency_row(results, name) for name in latency)
     for name in results.scenarios:
         if SCENARIOS[name].peak_mb is not None:
-            text += f"\n{SCENARIOS[name].title}: " + ", ".join(
-                f"{each} {results.peak_mb(each, name):.0f} MB, {results.errors(each, name)} errors"
-                for each in results.contenders
-            )
-            text += ".\n"
+            text += _memory_line(results, name)
     return text
 
 
@@ -83,7 +85,7 @@ def _cpu_row(results: Results, name: str) -> str:
     unit = "µs/chunk" if scenario.chunks else "ms/request"
     cells = [_number(results.cpu(each, name)) for each in results.contenders]
     ratio, target = results.ratio(name), scenario.target
-    last = f"≤ {target}" if target is not None else ""
+    last = "" if target is None or ratio is None else f"≤ {target} {_mark(ratio <= target)}"
     return (
         f"| {name} | {scenario.title}, {unit} | {' | '.join(cells)} | {_number(ratio)} | {last} |\n"
     )
@@ -92,7 +94,24 @@ def _cpu_row(results: Results, name: str) -> str:
 def _latency_row(results: Results, name: str) -> str:
     added = [results.added_ms(each, name) for each in results.contenders]
     cells = ["–" if each is None else f"{each[0]:.2f} / {each[1]:.2f}" for each in added]
-    return f"| {name} | {SCENARIOS[name].title} | {' | '.join(cells)} |\n"
+    beyond = results.beyond_bare_ms(name)
+    last = "–" if beyond is None else f"{beyond:.2f} {_mark(beyond < LATENCY_TARGET_MS)}"
+    return f"| {name} | {SCENARIOS[name].title} | {' | '.join(cells)} | {last} |\n"
+
+
+def _memory_line(results: Results, name: str) -> str:
+    scenario = SCENARIOS[name]
+    cells = ", ".join(
+        f"{each} {results.peak_mb(each, name):.0f} MB, {results.errors(each, name)} errors"
+        for each in results.contenders
+    )
+    holds = results.peak_mb(GATEWAY, name) < scenario.peak_mb and not results.errors(GATEWAY, name)
+    mark = f" {_mark(holds)}" if GATEWAY in results.contenders else ""
+    return f"\n{scenario.title}: {cells} (target: under {scenario.peak_mb} MB, no error{mark}).\n"
+
+
+def _mark(holds: bool) -> str:
+    return "✓" if holds else "✗"
 
 
 def _number(value: float | None) -> str:
@@ -109,13 +128,13 @@ def missed(results: Results) -> list[str]:
         ratio = results.ratio(name)
         if scenario.target is not None and ratio is not None and ratio > scenario.target:
             lines.append(f"{name}: {ratio:.2f} times the bare proxy's CPU, over {scenario.target}")
-        if scenario.peak_mb is not None and results.peak_mb(GATEWAY, name) > scenario.peak_mb:
+        if scenario.peak_mb is not None and results.peak_mb(GATEWAY, name) >= scenario.peak_mb:
             lines.append(
                 f"{name}: {results.peak_mb(GATEWAY, name):.0f} MB, over {scenario.peak_mb}"
             )
         if errors := results.errors(GATEWAY, name):
             lines.append(f"{name}: {errors} errors")
-        ours, bare = results.added_ms(GATEWAY, name), results.added_ms(BARE, name)
-        if scenario.latency and ours and bare and ours[1] - bare[1] > LATENCY_TARGET_MS:
-            lines.append(f"{name}: p99 is {ours[1] - bare[1]:.2f} ms beyond the bare proxy's")
+        beyond = results.beyond_bare_ms(name)
+        if beyond is not None and beyond >= LATENCY_TARGET_MS:
+            lines.append(f"{name}: p99 is {beyond:.2f} ms beyond the bare proxy's")
     return lines
