@@ -11,7 +11,7 @@ from aiohttp import web
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.drain import Drain
 from plexus_proxy.server.listen import raise_file_limit
-from plexus_proxy.server.service import Rules, Service
+from plexus_proxy.server.service import Rules, Service, tune_collections
 from plexus_proxy.settings import Settings
 
 Builder = Callable[[Settings, Drain], web.Application]
@@ -60,6 +60,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await service.start(sockets)
+    tune_collections()
     on_ready()
     await stop.wait()
     await service.stop()

@@ -76,9 +76,10 @@ class _Runner(web.AppRunner):
         return self.edge
 
 
-def _tune_collections() -> None:
-    """Requests leave next to no cycles, so look for some seldom; code and config stay for good, so
-    do not look at them again and again. A fifth of a small request's CPU time depends on it."""
+def tune_collections() -> None:
+    """For a process that serves: requests leave next to no cycles, so look for some seldom; code
+    and config stay for good, so do not look at them again and again. A fifth of a small request's
+    CPU time depends on it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -111,7 +112,6 @@ class Service:
             await site.start()
             self._sites.append(site)
             _log.info("serving on %s", url_of(each))
-        _tune_collections()
 
     @property
     def _server(self) -> Server:

@@ -31,7 +31,7 @@ from plexus_proxy.drain import Drain
 from plexus_proxy.server.failures import EXPECTED
 from plexus_proxy.server.listen import raise_file_limit
 from plexus_proxy.server.runner import Builder, rules_of
-from plexus_proxy.server.service import Service
+from plexus_proxy.server.service import Service, tune_collections
 from plexus_proxy.settings import Settings
 
 _HEARTBEAT_S = 60
@@ -58,6 +58,7 @@ class Worker(GunicornUVLoopWebWorker):
         except EXPECTED as error:
             _log.error("cannot start: %s", error)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        tune_collections()
         self.booted = True
 
         async def beat() -> None:
