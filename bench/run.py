@@ -6,6 +6,7 @@ it, so that rows written late count. Every answer is checked by the load generat
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from bench.processes import PeakMemory, cpu_s, free_ports, pinned, process, wait
 from bench.scenarios import SCENARIOS, Scenario, body_of
 
 SETTLE_S = 0.7
+BUSY_LOAD = 0.5
 LOAD_CORE, CONTENDER_CORE = 0, 1
 DIRECT = "direct"
 
@@ -54,6 +56,10 @@ def measure_all(
     names: Sequence[str], scenarios: Sequence[str], rounds: int, duration_s: float, folder: Path
 ) -> list[Measurement]:
     """Raises RuntimeError if something does not start or answers wrongly from the beginning."""
+    if (busy := os.getloadavg()[0]) > BUSY_LOAD:
+        say(
+            f"other programs keep this machine busy (load {busy:.1f}): trust no latency, few ratios"
+        )
     tools = compile_tools(ROOT / ".bench")
     mock_port, *ports = free_ports(1 + len(names))
     found: list[Measurement] = []
