@@ -14,7 +14,7 @@ from plexus_proxy.formats.registry import FORMATS
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
 from plexus_proxy.gateway.replies import model_list, stamp, unknown_path, wrong_method
-from plexus_proxy.upstream.client import session_upstream
+from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
 from plexus_proxy.usage.recorder import RECORDER
 from plexus_proxy.vault.reasoning import ReasoningVault
@@ -34,14 +34,14 @@ _CORS = {
 
 
 async def gateway(app: web.Application) -> AsyncGenerator[None]:
-    """cleanup_ctx: the Gateway with its upstream session and the sweep over open streams."""
+    """cleanup_ctx: the Gateway with its upstream and the sweep over open streams."""
     watch = StallWatch()
     vault = ReasoningVault()
 
     async def sweep() -> None:
         watch.sweep(asyncio.get_running_loop().time())
 
-    async with session_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
+    async with http_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
         dispatcher = Dispatcher(upstream, FORMATS, vault, app[DEMO].base_url)
         app[GATEWAY] = Gateway(
             app[CONFIG], dispatcher, app[RECORDER], watch, vault, FORMATS, Random()
