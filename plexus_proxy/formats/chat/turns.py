@@ -115,9 +115,11 @@ class _Writing:
     def _assistant(self, parts: Sequence[Part]) -> wire.Message | None:
         text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
         calls = [part for part in parts if isinstance(part, ToolCall)]
-        if not text and not calls:
-            return None  # nothing Chat knows, e.g. reasoning alone
         reasoning = self._reasoning(parts, has_calls=bool(calls))
+        if not text and not calls:
+            if reasoning:
+                self._lose("turns.reasoning")
+            return None  # nothing Chat knows, e.g. reasoning alone
         details = [_detail(index, each) for index, each in enumerate(reasoning) if each.opaque]
         return wire.Message(
             "assistant",
