@@ -50,6 +50,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 Phase = Literal["connect", "write", "headers", "first_content", "idle", "total"]
 """The phases of an attempt that have a time-out of their own."""
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class PlexusError(Exception):

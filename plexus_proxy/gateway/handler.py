@@ -15,10 +15,10 @@ from plexus_proxy.formats.format import Format
 from plexus_proxy.gateway.auth import authenticate
 from plexus_proxy.gateway.body import read_json_body
 from plexus_proxy.gateway.dispatch import Dispatcher, Reply
-from plexus_proxy.gateway.exchange import Exchange
-from plexus_proxy.gateway.headers import from_provider, joined
+from plexus_proxy.gateway.exchange import Exchange, new_request_id
+from plexus_proxy.gateway.headers import from_client, from_provider
 from plexus_proxy.gateway.pump import ClientStream, Pump
-from plexus_proxy.gateway.replies import error_response, request_id_of
+from plexus_proxy.gateway.replies import REQUEST_ID, error_response
 from plexus_proxy.routing.aliases import route
 from plexus_proxy.upstream.attempt import Primed, Whole
 from plexus_proxy.upstream.scrub import scrub
@@ -53,7 +53,8 @@ class Gateway:
     async def serve(self, request: web.Request, fmt: Format) -> web.StreamResponse:
         """One exchange from head to row. A client that leaves shows up as CancelledError, or as
         ConnectionResetError from a write; both end the upstream request at once."""
-        exchange = Exchange(fmt.name, request_id_of(request), request.headers, request.remote)
+        request_id = request[REQUEST_ID] = new_request_id()
+        exchange = Exchange(fmt.name, request_id, request.headers, request.remote)
         cancelled = False
         try:
             snapshot = self._config.current  # one snapshot for the whole request
@@ -63,7 +64,7 @@ class Gateway:
             call = exchange.call = fmt.read_call(body)
             exchange.route = route(call.model, fmt.name, self._formats, snapshot, self._random)
             reply = await self._dispatcher.dispatch(
-                exchange, call, exchange.route, joined(request.headers.items()), snapshot.timeouts
+                exchange, call, exchange.route, from_client(request.headers), snapshot.timeouts
             )
             return await self._reply(reply, request, exchange)
         except PlexusError as error:

@@ -1,6 +1,9 @@
 """Which headers cross the gateway. Allow-lists both ways; everything else stays on its side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
+
+from multidict import CIMultiDictProxy
 
 _FROM_PROVIDER = frozenset(
     {
@@ -16,6 +19,16 @@ _FROM_PROVIDER = frozenset(
 )
 _FROM_PROVIDER_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "anthropic-priority-")
 _PROVIDER_REQUEST_ID = "x-request-id"
+_LIST = "anthropic-beta"
+
+
+@lru_cache(maxsize=512)
+def _kept(name: str) -> str | None:
+    """What a provider's header is called for the client; None if it stays behind."""
+    name = name.lower()
+    if name in _FROM_PROVIDER or name.startswith(_FROM_PROVIDER_PREFIXES):
+        return name
+    return "x-upstream-request-id" if name == _PROVIDER_REQUEST_ID else None
 
 
 def from_provider(headers: Mapping[str, str]) -> dict[str, str]:
@@ -24,20 +37,16 @@ def from_provider(headers: Mapping[str, str]) -> dict[str, str]:
     Hop-by-hop headers, cookies, account names and encodings (the body was decoded) stay behind.
     The provider's x-request-id becomes x-upstream-request-id: the client's belongs to us.
     """
-    kept: dict[str, str] = {}
-    for name, value in headers.items():
-        name = name.lower()
-        if name in _FROM_PROVIDER or name.startswith(_FROM_PROVIDER_PREFIXES):
-            kept[name] = value
-        elif name == _PROVIDER_REQUEST_ID:
-            kept["x-upstream-request-id"] = value
-    return kept
+    return {known: value for name, value in headers.items() if (known := _kept(name)) is not None}
 
 
-def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Header pairs as a mapping of lower-case names; repeated ones are joined by a comma."""
+def from_client(headers: "CIMultiDictProxy[str]") -> Mapping[str, str]:
+    """A client's headers by lower-case name. Of those that may pass only one is a list that may
+    come in several lines (RFC 9110 §5.3); joined by a comma it means the same."""
+    if len(headers.getall(_LIST, ())) < 2:
+        return headers
     out: dict[str, str] = {}
-    for name, value in headers:
+    for name, value in headers.items():
         name = name.lower()
         out[name] = f"{out[name]},{value}" if name in out else value
     return out

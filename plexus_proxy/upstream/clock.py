@@ -1,10 +1,16 @@
 """The time limits of an attempt: one timer, which is moved only when it would ring too late."""
 
 import asyncio
+from collections.abc import Callable
+from operator import attrgetter
 from types import TracebackType
 
 from plexus_proxy.config.timeouts import ResolvedTimeouts
-from plexus_proxy.errors import Phase, TimedOut
+from plexus_proxy.errors import PHASES, Phase, TimedOut
+
+_LIMIT: dict[Phase, Callable[[ResolvedTimeouts], float]] = {
+    phase: attrgetter(f"{phase}_s") for phase in PHASES
+}
 
 
 class PhaseClock:
@@ -35,25 +41,13 @@ class PhaseClock:
         """The attempt has come to `phase`; its limit counts from now."""
         self.phase = phase
         if self._loop is not None:
-            self._expires = min(self._loop.time() + self.limit_s(phase), self._deadline)
+            expires = self._loop.time() + _LIMIT[phase](self._limits)
+            self._expires = expires if expires < self._deadline else self._deadline
             if self._expires < self._rings:
                 self._set_timer(self._loop)
 
     def limit_s(self, phase: Phase) -> float:
-        limits = self._limits
-        match phase:
-            case "connect":
-                return limits.connect_s
-            case "write":
-                return limits.write_s
-            case "headers":
-                return limits.headers_s
-            case "first_content":
-                return limits.first_content_s
-            case "idle":
-                return limits.idle_s
-            case "total":
-                return limits.total_s
+        return _LIMIT[phase](self._limits)
 
     async def __aenter__(self) -> None:
         loop = self._loop = asyncio.get_running_loop()

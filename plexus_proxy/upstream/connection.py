@@ -7,6 +7,7 @@ llhttp's strict rules; what breaks them ends the connection. Source: RFC 9112.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 import httptools
@@ -86,6 +87,8 @@ class HttpAnswer:
         declared = self.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit_bytes:
             raise _too_large()
+        if self._complete and self._inflater is None and self._buffered <= limit_bytes:
+            return self._next()
         chunks: list[bytes] = []
         size = 0
 
@@ -367,12 +370,10 @@ class Connection(asyncio.Protocol):
             raise _not_http()  # bytes behind the answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._answer is not None and self._answer.status:
-            return  # trailers
-        key = name.decode("latin-1").lower()
-        text = value.strip(b" \t").decode("utf-8", "surrogateescape")
-        known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known}, {text}"
+        headers = self._headers  # trailers go to a mapping that nobody reads
+        key = _lower(name)
+        text = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -386,6 +387,11 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and self._answer.status:
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
+
+
+@lru_cache(maxsize=512)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _not_http() -> Garbled:

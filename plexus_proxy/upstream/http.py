@@ -14,7 +14,7 @@ from plexus_proxy import tasks
 from plexus_proxy.errors import Unreachable
 from plexus_proxy.upstream.client import OutgoingRequest
 from plexus_proxy.upstream.clock import PhaseClock
-from plexus_proxy.upstream.connection import HttpAnswer, Origin
+from plexus_proxy.upstream.connection import Connection, HttpAnswer, Origin
 from plexus_proxy.upstream.faults import as_fault
 from plexus_proxy.upstream.pool import SWEEP_S, Pool
 
@@ -42,7 +42,7 @@ class HttpUpstream:
         if connection is not None:
             answer = connection.request(head, request.body)
             try:
-                return await _arrived(answer, clock)
+                return await _arrived(connection, answer, clock)
             except Unreachable:
                 if answer.touched:
                     raise
@@ -51,13 +51,14 @@ class HttpUpstream:
             connection = await self._pool.connect(target.origin)
         except OSError as error:
             raise as_fault(error) from error
-        return await _arrived(connection.request(head, request.body), clock)
+        return await _arrived(connection, connection.request(head, request.body), clock)
 
 
-async def _arrived(answer: HttpAnswer, clock: PhaseClock) -> HttpAnswer:
+async def _arrived(connection: Connection, answer: HttpAnswer, clock: PhaseClock) -> HttpAnswer:
     try:
-        clock.enter("write")
-        await answer.sent()
+        if connection.congested:
+            clock.enter("write")
+            await answer.sent()
         clock.enter("headers")
         await answer.arrive()
     except BaseException:
