@@ -662,7 +662,9 @@ async def test_codings_are_undone_however_the_bytes_arrive(
     assert await answer.read(1000) == b"first second"
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"first second")[:-3], b"not gzip at all"])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(b"first second")[:-3], b"not gzip at all"], ids=["cut", "no gzip"]
+)
 async def test_a_coding_that_breaks_off_is_a_cut_body(
     upstream: HttpUpstream, serve: Callable[[Script], Awaitable[str]], body: bytes
 ) -> None:
