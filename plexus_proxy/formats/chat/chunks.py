@@ -2,13 +2,14 @@
 state. Source: OpenAI API reference, "The chat completion chunk object"; fields of compatible
 servers are marked ext."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat.usage import WireUsage
+from plexus_proxy.formats.events import Citation
 from plexus_proxy.formats.sse import Frame
 
 
@@ -47,7 +48,7 @@ class Annotation(Struct, frozen=True, gc=False):
 class Part(Struct, frozen=True, gc=False):
     """ext: of content that is sent as a list."""
 
-    text: str | UnsetType = UNSET
+    text: str | None = None
 
 
 class Delta(Struct, frozen=True, gc=False):
@@ -68,6 +69,8 @@ class Choice(Struct, frozen=True, gc=False):
     finish_reason: str | None = None
     usage: WireUsage | None = None
     """ext"""
+    error: Raw | UnsetType = UNSET
+    """ext: beside the finish reason "error"."""
 
 
 class Elsewhere(Struct, frozen=True, gc=False):
@@ -119,9 +122,7 @@ def usage_of(chunk: Chunk) -> WireUsage | None:
     if found is None:
         for choice in chunk.choices or ():
             found = found or choice.usage
-    if found is None or (found.prompt_tokens is None and found.completion_tokens is None):
-        return None
-    return found
+    return found if found is not None and found.has_counts else None
 
 
 def first_choice(chunk: Chunk) -> Choice | None:
@@ -135,7 +136,16 @@ def first_choice(chunk: Chunk) -> Choice | None:
 def text_of(content: str | Sequence[Part] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    return "".join(part.text for part in content if part.text is not UNSET)
+    return "".join(part.text or "" for part in content)
+
+
+def citations_of(annotations: Sequence[Annotation] | None) -> Iterator[Citation]:
+    for each in annotations or ():
+        found = each.url_citation
+        if found is not None and found.url:
+            yield Citation(
+                found.url, found.title or "", start=found.start_index, end=found.end_index
+            )
 
 
 def argument_text(value: Raw | UnsetType) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from plexus_proxy.errors import KIND_STATUS, Kind, PlexusError, Refused
+from plexus_proxy.errors import KIND_STATUS, AllAttemptsFailed, Garbled, Kind, PlexusError, Refused
 from plexus_proxy.formats.refusals import read_refusal
 
 
@@ -57,10 +57,18 @@ def read_error(
     return read_refusal(status, headers, body, in_stream=in_stream)
 
 
+def error_of_choice(said: Raw | UnsetType, *, in_stream: bool = False) -> Refused | Garbled:
+    """ext: why a choice ended with the finish reason "error"."""
+    if said is UNSET or bytes(said) == b"null":
+        return Garbled("The provider ended the answer with an error.")
+    return read_error(200, {}, bytes(said), in_stream=in_stream)
+
+
 def error_body(error: PlexusError) -> ErrorBody:
     """The body of an error answer, which is also what an error chunk of a stream holds."""
     said = _SAID[error.kind]
-    own_code = None if isinstance(error, Refused) else error.code
+    last = error.last if isinstance(error, AllAttemptsFailed) else error
+    own_code = None if isinstance(last, Refused) else error.code
     return ErrorBody(Error(error.message, said.type, error.param, own_code or said.code))
 
 

@@ -4,6 +4,9 @@ from typing import Literal
 
 from plexus_proxy.formats.events import FinishReason
 
+ERROR = "error"
+"""ext: the answer has failed; not a reason to finish."""
+
 WireReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 _READ: dict[str, FinishReason] = {

@@ -7,10 +7,13 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
+from plexus_proxy.errors import Garbled
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats import ids
+from plexus_proxy.formats.chat import chunks
+from plexus_proxy.formats.chat.errors import error_of_choice
 from plexus_proxy.formats.chat.reasoning import read_reasoning, write_detail
-from plexus_proxy.formats.chat.reasons import read_reason, write_reason
+from plexus_proxy.formats.chat.reasons import ERROR, read_reason, write_reason
 from plexus_proxy.formats.chat.types import ReasoningDetail
 from plexus_proxy.formats.chat.usage import WireUsage, WrittenUsage, read_usage, write_usage
 from plexus_proxy.formats.conversation import Crossing
@@ -21,53 +24,14 @@ from plexus_proxy.formats.refusals import error_of_answer
 _encode = msgspec.json.Encoder().encode
 
 
-class _Function(Struct, frozen=True):
-    name: str = ""
-    arguments: str | None = None
-
-
-class _Custom(Struct, frozen=True):
-    name: str = ""
-    input: str = ""
-
-
-class _ToolCall(Struct, frozen=True):
-    id: str | None = None
-    function: _Function | None = None
-    custom: _Custom | None = None
-
-
-class _UrlCitation(Struct, frozen=True):
-    url: str = ""
-    title: str | None = None
-    start_index: int | None = None
-    end_index: int | None = None
-
-
-class _Annotation(Struct, frozen=True):
-    url_citation: _UrlCitation | None = None
-
-
-class _Part(Struct, frozen=True):
-    """Of content that some servers send as a list."""
-
-    text: str | UnsetType = UNSET
-
-
-class _Message(Struct, frozen=True):
-    content: str | list[_Part] | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    function_call: _Function | None = None
-    annotations: list[_Annotation] | None = None
-    reasoning_content: Raw | UnsetType = UNSET
-    reasoning: Raw | UnsetType = UNSET
-    reasoning_details: Raw | UnsetType = UNSET
-
-
 class _Choice(Struct, frozen=True):
-    message: _Message | None = None
+    """`message` has the fields of a delta."""
+
+    index: int | None = None
+    message: chunks.Delta | None = None
     finish_reason: str | None = None
+    error: Raw | UnsetType = UNSET
+    """ext: beside the finish reason "error"."""
 
 
 class _Completion(Struct, frozen=True):
@@ -83,10 +47,14 @@ _COMPLETION = msgspec.json.Decoder(_Completion)
 def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     """See Format.read_response."""
     completion = bodies.decode_answer(_COMPLETION, body)
-    choice = completion.choices[0] if completion.choices else _Choice()
+    choices = completion.choices or [_Choice()]
+    choice = next((each for each in choices if not each.index), choices[0])
+    if choice.finish_reason == ERROR:
+        raise error_of_choice(choice.error)
     message = choice.message
     if message is None:
         raise error_of_answer(body)
+    usage = completion.usage
     reason = read_reason(choice.finish_reason or "stop")
     answer = Answer(
         id=completion.id or "",
@@ -94,57 +62,47 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
         blocks=list(_blocks(message, crossing)),
         reason="refusal" if reason == "stop" and message.refusal else reason,
         stop_sequence=None,
-        usage=read_usage(completion.usage) if completion.usage else None,
+        usage=read_usage(usage) if usage is not None and usage.has_counts else None,
     )
     return unfold(answer)
 
 
-def _blocks(message: _Message, crossing: Crossing) -> Iterator[Block]:
+def _blocks(message: chunks.Delta, crossing: Crossing) -> Iterator[Block]:
     for part in read_reasoning(message):
         opaque = part.opaque
         if opaque is not None:
             opaque = replace(opaque, issuer=crossing.provider, model=crossing.model)
         yield Block(kind="reasoning", text=part.text, opaque=opaque)
-    if text := _text(message.content):
-        citations = tuple(_citations(message.annotations or ()))
+    if text := chunks.text_of(message.content):
+        citations = tuple(chunks.citations_of(message.annotations))
         yield Block(kind="text", text=text, citations=citations)
     if message.refusal:
         yield Block(kind="refusal", text=message.refusal)
     for call in message.tool_calls or ():
-        if (block := _tool_block(call, crossing)) is not None:
-            yield block
+        yield _tool_block(call, crossing)
     if message.function_call and not message.tool_calls:
-        yield _function_block("", message.function_call, crossing)
+        yield _tool_block(chunks.ToolCall(function=message.function_call), crossing)
 
 
-def _text(content: str | list[_Part] | None) -> str:
-    if isinstance(content, list):
-        return "".join(part.text for part in content if part.text is not UNSET)
-    return content or ""
+def _tool_block(call: chunks.ToolCall, crossing: Crossing) -> Block:
+    function, custom = call.function, call.custom
+    name = (function or custom or chunks.Function()).name
+    if not name:
+        raise Garbled("The provider's answer calls a tool without naming it.")
+    text = chunks.argument_text(function.arguments) if function else ""
+    is_custom = function is None and custom is not None
+    return Block(
+        kind="tool",
+        text=(custom.input or "") if is_custom else text,
+        tool_id=call.id or "",
+        tool_name=crossing.tool_names.get(name, name),
+        custom=is_custom,
+    )
 
 
-def _citations(annotations: Sequence[_Annotation]) -> Iterator[Citation]:
-    for each in annotations:
-        found = each.url_citation
-        if found is not None and found.url:
-            yield Citation(
-                found.url, found.title or "", start=found.start_index, end=found.end_index
-            )
-
-
-def _tool_block(call: _ToolCall, crossing: Crossing) -> Block | None:
-    if call.function is not None:
-        return _function_block(call.id or "", call.function, crossing)
-    custom = call.custom
-    if custom is None:
-        return None
-    name = crossing.tool_names.get(custom.name, custom.name)
-    return Block(kind="tool", text=custom.input, tool_id=call.id or "", tool_name=name, custom=True)
-
-
-def _function_block(tool_id: str, function: _Function, crossing: Crossing) -> Block:
-    name = crossing.tool_names.get(function.name, function.name)
-    return Block(kind="tool", text=function.arguments or "", tool_id=tool_id, tool_name=name)
+class _WrittenCustom(Struct, frozen=True):
+    name: str
+    input: str
 
 
 class _WrittenFunction(Struct, frozen=True):
@@ -156,7 +114,7 @@ class _WrittenCall(Struct, frozen=True, omit_defaults=True):
     id: str
     type: str
     function: _WrittenFunction | None = None
-    custom: _Custom | None = None
+    custom: _WrittenCustom | None = None
 
 
 class _WrittenCitation(Struct, frozen=True):
@@ -254,7 +212,7 @@ def _details(answer: Answer) -> Iterator[ReasoningDetail]:
 def _call(index: int, block: Block, crossing: Crossing) -> _WrittenCall:
     tool_id = block.tool_id or ids.tool_id(crossing, index)
     if block.custom:
-        return _WrittenCall(tool_id, "custom", custom=_Custom(block.tool_name, block.text))
+        return _WrittenCall(tool_id, "custom", custom=_WrittenCustom(block.tool_name, block.text))
     function = _WrittenFunction(block.tool_name, block.text or "{}")
     return _WrittenCall(tool_id, "function", function)
 

@@ -9,7 +9,7 @@ since usage comes after it; without any finish reason and [DONE] the answer was 
 Source: OpenAI API reference, "The chat completion chunk object"; translation rules §15.5.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled
 from plexus_proxy.formats.chat import chunks
-from plexus_proxy.formats.chat.errors import read_error
+from plexus_proxy.formats.chat.errors import error_of_choice, read_error
 from plexus_proxy.formats.chat.reasoning import read_reasoning
-from plexus_proxy.formats.chat.reasons import read_reason
+from plexus_proxy.formats.chat.reasons import ERROR, read_reason
 from plexus_proxy.formats.chat.usage import read_usage
 from plexus_proxy.formats.conversation import Crossing, Reasoning
 from plexus_proxy.formats.events import (
@@ -142,6 +142,9 @@ class ChatReader:
         if choice is not None:
             if choice.delta is not None:
                 self._delta(choice.delta, events)
+            if choice.finish_reason == ERROR:
+                self._done = True
+                return [*events, Failure(error_of_choice(choice.error, in_stream=True))]
             if choice.finish_reason:
                 self._finish = read_reason(choice.finish_reason)
         if (usage := chunks.usage_of(chunk)) is not None:
@@ -185,7 +188,7 @@ class ChatReader:
         if text := chunks.text_of(delta.content):
             events.append(TextDelta(self._plain("text", events), text))
             self._chars += len(text)
-        for citation in _citations(delta.annotations or ()):
+        for citation in chunks.citations_of(delta.annotations):
             self._cite(citation, events)
         if delta.refusal:
             events.append(TextDelta(self._plain("refusal", events), delta.refusal))
@@ -313,12 +316,3 @@ class ChatReader:
         if tool.index is not None and not tool.ended:
             tool.ended = True
             events.append(BlockEnd(tool.index))
-
-
-def _citations(annotations: Sequence[chunks.Annotation]) -> Iterator[Citation]:
-    for each in annotations:
-        found = each.url_citation
-        if found is not None and found.url:
-            yield Citation(
-                found.url, found.title or "", start=found.start_index, end=found.end_index
-            )

@@ -25,6 +25,11 @@ class WireUsage(Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
 
+    @property
+    def has_counts(self) -> bool:
+        """One without says nothing."""
+        return self.prompt_tokens is not None or self.completion_tokens is not None
+
 
 class WrittenUsage(Struct, frozen=True, gc=False):
     """As we send it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Raw, Struct
 
+from plexus_proxy.errors import Garbled
 from plexus_proxy.formats import arguments, envelope, ids
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.conversation import Crossing
@@ -29,13 +30,13 @@ class _Block(Struct, frozen=True):
     """Any block of an answer; of other kinds than those below only `type` is looked at."""
 
     type: str
-    text: str = ""
+    text: str | None = None
     citations: list[_Citation] | None = None
-    thinking: str = ""
+    thinking: str | None = None
     signature: str | None = None
     data: Raw = Raw(b"null")
     id: str | None = None
-    name: str = ""
+    name: str | None = None
     input: Raw = Raw(b"{}")
 
 
@@ -79,7 +80,7 @@ def _blocks(content: Sequence[_Block], crossing: Crossing) -> Iterator[Block]:
                 opaque = None
                 if block.signature:
                     opaque = Opaque("sig", block.signature, crossing.provider, crossing.model)
-                yield Block(kind="reasoning", text=block.thinking, opaque=opaque)
+                yield Block(kind="reasoning", text=block.thinking or "", opaque=opaque)
             case "redacted_thinking":
                 data = bodies.decode_answer(_STRING, block.data)
                 opaque = Opaque("redacted", data, crossing.provider, crossing.model)
@@ -98,8 +99,10 @@ def _citations(citations: Sequence[_Citation]) -> Iterator[Citation]:
 
 
 def _tool_block(block: _Block, crossing: Crossing) -> Block:
+    if not block.name:
+        raise Garbled("The provider's answer calls a tool without naming it.")
     name = crossing.tool_names.get(block.name, block.name)
-    text = arguments.as_text(block.input)
+    text = "" if bytes(block.input) == b"null" else arguments.as_text(block.input)
     custom = name in crossing.custom_tools
     return Block(
         kind="tool",
