@@ -152,6 +152,9 @@ class Format(Struct, frozen=True, kw_only=True):
     stream_error: Callable[[PlexusError], bytes]
     """The in-band error that ends a stream; nothing may follow it."""
     observer: Callable[[], Observer]
+    estimated_usage: Callable[[bytes, int, Crossing], bytes]
+    """(data of the last frame, characters of output) → the usage frame that a complete stream
+    lacks; nothing where usage has no frame of its own."""
     is_usage_only: Callable[[Frame], bool]
     """A frame that exists only to carry usage (hidden from clients that did not ask for it)."""
 

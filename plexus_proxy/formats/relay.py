@@ -35,15 +35,17 @@ _LINE_ENDS = b"\r\n"
 class Passthrough:
     """Same format on both sides. See Relay.
 
-    `hide_usage` leaves out the frame that only carries usage: we asked for it, the client did not.
+    The frame that only carries usage is left out for a client that did not ask for it: we did.
     """
 
-    __slots__ = ("_ended", "_format", "_framer", "_hide_usage", "fault", "observer")
+    __slots__ = ("_crossing", "_ended", "_format", "_framer", "_last", "fault", "observer")
 
-    def __init__(self, fmt: Format, *, hide_usage: bool = False) -> None:
+    def __init__(self, fmt: Format, crossing: Crossing) -> None:
         self._format = fmt
+        self._crossing = crossing
         self._framer = Framer()
-        self._hide_usage = hide_usage
+        self._last: bytes = b""
+        """The newest frame's data."""
         self._ended = False
         self.observer: Observer = fmt.observer()
         self.fault: PlexusError | None = None
@@ -63,15 +65,17 @@ class Passthrough:
 
     def _forward(self, frames: Sequence[Frame]) -> bytes:
         observer = self.observer
+        shows_usage = self._crossing.include_usage
         out: list[bytes] = []
         for frame in frames:
             observer.frame(frame)
+            self._last = frame.data or self._last
             if observer.failure is not None:
                 out.append(frame.raw)
                 self.fault = observer.failure
                 self._ended = True
                 break
-            if not (self._hide_usage and self._format.is_usage_only(frame)):
+            if shows_usage or not self._format.is_usage_only(frame):
                 out.append(frame.raw)
         return b"".join(out)
 
@@ -87,7 +91,11 @@ class Passthrough:
         if not observer.complete:
             return out + self.fail(Garbled(_CUT, code="upstream_cut"))
         self._ended = True
-        return out if observer.ended else out + self._format.done
+        if observer.ended:
+            return out
+        if observer.usage is None and self._crossing.include_usage:
+            out += self._format.estimated_usage(self._last, observer.output_chars, self._crossing)
+        return out + self._format.done
 
     def fail(self, error: PlexusError) -> bytes:
         if self._ended:

@@ -98,6 +98,7 @@ class Dispatcher:
             response_id=exchange.request_id.removeprefix("req_"),
             created_s=int(time.time()),
             include_usage=call.include_usage,
+            estimated_input_tokens=estimate_tokens(len(call.body)),
         )
         if client is provider:
             body = client.splice(call, candidate.model, candidate.extra_body)
@@ -119,7 +120,6 @@ class Dispatcher:
             provider=provider,
             crossing=crossing,
             streamed=call.stream,
-            hide_usage=not call.include_usage,
         )
 
     def _translated(
@@ -132,7 +132,6 @@ class Dispatcher:
         crossing: Crossing,
     ) -> bytes:
         conversation = client.read_request(call.body)
-        crossing.estimated_input_tokens = estimate_tokens(len(call.body))
         tool_ids = _tool_ids(conversation)
         if tool_ids and exchange.caller is not None:
             crossing.remembered = self._vault.fetch(

@@ -82,7 +82,6 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
     provider: Format
     crossing: Crossing
     streamed: bool
-    hide_usage: bool
 
     @property
     def translated(self) -> bool:
@@ -202,7 +201,7 @@ async def _primed(
     relay: Relay = (
         Translation(work.provider, work.client, work.crossing)
         if work.translated
-        else Passthrough(work.provider, hide_usage=work.hide_usage)
+        else Passthrough(work.provider, work.crossing)
     )
     attempt.observer = relay.observer
     head: list[bytes] = []

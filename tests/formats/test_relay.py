@@ -64,8 +64,8 @@ LOST = [
 ]
 
 
-def passed(fmt: Format, *chunks: bytes, hide_usage: bool = False) -> tuple[bytes, Passthrough]:
-    relay = Passthrough(fmt, hide_usage=hide_usage)
+def passed(fmt: Format, *chunks: bytes, hide_usage: bool = True) -> tuple[bytes, Passthrough]:
+    relay = Passthrough(fmt, crossing(include_usage=not hide_usage))
     out = b"".join([relay.feed(each) for each in chunks])
     return out + relay.close(), relay
 
@@ -149,7 +149,7 @@ def test_nothing_else_is_hidden() -> None:
 
 def test_an_error_is_not_hidden_with_the_usage() -> None:
     error = data({"error": {"message": "m", "type": "server_error"}, "choices": [], "usage": {}})
-    out, relay = passed(CHAT, UNFINISHED["chat"] + error, hide_usage=True)
+    out, relay = passed(CHAT, UNFINISHED["chat"] + error)
     assert out == UNFINISHED["chat"] + error
     assert isinstance(relay.fault, Refused)
 
@@ -166,7 +166,7 @@ def test_an_error_event_is_forwarded_in_the_providers_own_words() -> None:
 def test_an_error_as_the_first_event_comes_before_the_commit() -> None:
     """P16"""
     stream = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-    for relay in (Passthrough(MESSAGES), Translation(MESSAGES, CHAT, crossing())):
+    for relay in (Passthrough(MESSAGES, crossing()), Translation(MESSAGES, CHAT, crossing())):
         relay.feed(stream)
         assert isinstance(relay.fault, Refused)
         assert (relay.fault.kind, relay.fault.upstream_status) == ("overloaded", 529)
@@ -176,7 +176,11 @@ def test_an_error_as_the_first_event_comes_before_the_commit() -> None:
 def test_an_endless_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plexus_proxy.formats.sse.MAX_FRAME_BYTES", 50)
     for client in (CHAT, MESSAGES):
-        relay = Passthrough(CHAT) if client is CHAT else Translation(CHAT, client, crossing())
+        relay = (
+            Passthrough(CHAT, crossing())
+            if client is CHAT
+            else Translation(CHAT, client, crossing())
+        )
         out = relay.feed(b"data: " + b"x" * 99)
         assert READERS[client.name](out).error
         assert isinstance(relay.fault, Garbled)
@@ -185,9 +189,10 @@ def test_an_endless_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 # Both kinds of relay
 
 
-def relays(fmt: Format) -> list[tuple[Format, Any]]:
+def relays(fmt: Format, **changed: Any) -> list[tuple[Format, Any]]:
     """Client format and relay for a provider that speaks `fmt`."""
-    return [(fmt, Passthrough(fmt)), (other(fmt), Translation(fmt, other(fmt), crossing()))]
+    over = crossing(**changed)
+    return [(fmt, Passthrough(fmt, over)), (other(fmt), Translation(fmt, other(fmt), over))]
 
 
 @pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
@@ -207,13 +212,27 @@ def test_a_connection_lost_after_the_finish_is_a_normal_end(
 ) -> None:
     """Translation §18.12: usage is then what is known."""
     for rest in (b"", b'data: {"usa'):
-        for client, relay in relays(fmt):
+        for client, relay in relays(fmt, include_usage=False):
             out = relay.feed(FINISHED[fmt.name] + rest) + relay.fail(error)
             if client is fmt:
                 assert out == FINISHED[fmt.name] + fmt.done
             else:
                 assert READERS[client.name](out).reason in ("stop", "end_turn")
             assert relay.fault is None
+
+
+def test_usage_that_a_lost_connection_took_along_is_estimated() -> None:
+    """Translation §18.12, for a client that asked for it."""
+    for relay in (Passthrough(CHAT, crossing()), Translation(MESSAGES, CHAT, crossing())):
+        begun = FINISHED["chat"] if isinstance(relay, Passthrough) else message_start()
+        if isinstance(relay, Translation):
+            begun += text_block(0, "x") + message_end().removesuffix(STOP)
+        out = relay.feed(begun) + relay.fail(LOST[0])
+        usage = read_chat(out).usage
+        assert usage is not None
+        assert usage["completion_tokens"] >= 1
+        if isinstance(relay, Passthrough):
+            assert (usage["prompt_tokens"], usage["total_tokens"]) == (9, 10)
 
 
 @BOTH

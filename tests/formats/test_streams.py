@@ -143,7 +143,7 @@ def test_any_cuts_between_chunks_give_the_same_bytes(case: Path, depth: str) -> 
         chunks = split(stream.replace(b"\n", end), cuts)
         for client in others(fmt):
             assert translate(fmt, client, chunks)[0] == whole[client.name]
-        relay = Passthrough(fmt)
+        relay = Passthrough(fmt, crossing())
         out = b"".join([relay.feed(chunk) for chunk in chunks]) + relay.close()
         if relay.observer.ended or relay.observer.failure:
             assert out == stream.replace(b"\n", end)
@@ -180,7 +180,7 @@ def assert_honest(fmt: Format, stream: bytes, at: int) -> None:
         out, relay = translate(fmt, client, [cut])
         answer = judge(client, out)
         assert (answer.error is None) == (relay.fault is None) == complete
-    passthrough = Passthrough(fmt)
+    passthrough = Passthrough(fmt, crossing())
     out = passthrough.feed(cut) + passthrough.close()
     assert (passthrough.fault is None) == complete
     ends = out.replace(b"\r\n", b"\n").rstrip().endswith(fmt.done.rstrip())
@@ -257,7 +257,7 @@ def test_damaged_streams_end_honestly(case: Path, depth: str) -> None:
             READERS[client.name](out, sound=False)
         with suppress(Garbled):
             assert_balanced(read(fmt, stream))
-        relay = Passthrough(fmt)
+        relay = Passthrough(fmt, crossing())
         relay.feed(stream)
         relay.close()
 

@@ -8,7 +8,13 @@ from plexus_proxy.formats.chat.request_reader import read_request
 from plexus_proxy.formats.chat.request_writer import write_request
 from plexus_proxy.formats.chat.response import read_response, write_response
 from plexus_proxy.formats.chat.stream_reader import ChatReader
-from plexus_proxy.formats.chat.stream_writer import DONE, KEEPALIVE, ChatWriter, stream_error
+from plexus_proxy.formats.chat.stream_writer import (
+    DONE,
+    KEEPALIVE,
+    ChatWriter,
+    estimated_usage,
+    stream_error,
+)
 from plexus_proxy.formats.format import Format
 
 FORMAT = Format(
@@ -26,6 +32,7 @@ FORMAT = Format(
     writer=ChatWriter,
     stream_error=stream_error,
     observer=ChatObserver,
+    estimated_usage=estimated_usage,
     is_usage_only=is_usage_only,
     provider_headers=provider_headers,
     read_error=read_error,

@@ -56,6 +56,9 @@ class _Identity(Struct, frozen=True):
     model: str
 
 
+_IDENTITY = msgspec.json.Decoder(_Identity)
+
+
 class _Function(Struct, frozen=True):
     name: str | UnsetType = UNSET
     arguments: str = ""
@@ -148,16 +151,8 @@ class ChatWriter:
 
     def _start(self, event: Start) -> bytes:
         crossing = self._crossing
-        identity = _encode(
-            _Identity(
-                ids.completion_id(crossing),
-                "chat.completion.chunk",
-                crossing.created_s,
-                event.model or crossing.model,
-            )
-        )
         self._usage = event.usage
-        self._identity = b"data: %b," % identity[:-1]
+        self._identity = _opening(_identity(crossing, event.model or crossing.model))
         self._head = b'%b"choices":[{"index":0,"delta":' % self._identity
         self._tail = b',"usage":null}\n\n' if crossing.include_usage else b"}\n\n"
         return self._chunk(_ROLE)
@@ -256,8 +251,7 @@ class ChatWriter:
         if not self._crossing.include_usage:
             return finish + DONE
         usage = self._usage or estimated(self._output_chars, self._crossing)
-        told = b'%b"choices":[],"usage":%b}\n\n' % (self._identity, _encode(write_usage(usage)))
-        return finish + told + DONE
+        return finish + _usage_chunk(self._identity, usage) + DONE
 
     def _failure(self, event: Failure) -> bytes:
         return stream_error(event.error)
@@ -275,6 +269,30 @@ class ChatWriter:
         Finish: _finish,
         Failure: _failure,
     }
+
+
+def _identity(crossing: Crossing, model: str) -> _Identity:
+    return _Identity(
+        ids.completion_id(crossing), "chat.completion.chunk", crossing.created_s, model
+    )
+
+
+def _opening(identity: _Identity) -> bytes:
+    """The start of every chunk."""
+    return b"data: %b," % _encode(identity)[:-1]
+
+
+def _usage_chunk(identity: bytes, usage: Usage) -> bytes:
+    return b'%b"choices":[],"usage":%b}\n\n' % (identity, _encode(write_usage(usage)))
+
+
+def estimated_usage(last: bytes, output_chars: int, crossing: Crossing) -> bytes:
+    """See Format.estimated_usage."""
+    try:
+        identity = _IDENTITY.decode(last)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        identity = _identity(crossing, crossing.model)
+    return _usage_chunk(_opening(identity), estimated(output_chars, crossing))
 
 
 def stream_error(error: PlexusError) -> bytes:

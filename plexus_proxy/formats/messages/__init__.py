@@ -26,6 +26,7 @@ FORMAT = Format(
     writer=MessagesWriter,
     stream_error=stream_error,
     observer=MessagesObserver,
+    estimated_usage=lambda _last, _chars, _crossing: b"",  # message_delta holds it
     is_usage_only=is_usage_only,
     provider_headers=provider_headers,
     read_error=read_error,
