@@ -7,7 +7,7 @@ import re
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from plexus_proxy.errors import BadRequest, Garbled
 
@@ -71,6 +71,15 @@ def decode_answer(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw) -> T:
         return parse(decoder, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Garbled(f"The provider's answer cannot be read: {error}") from error
+
+
+def known(decoder: "msgspec.json.Decoder[T]", piece: Raw | UnsetType) -> T | None:
+    """A piece of what a provider sent; None if it is missing or of a shape we do not know: the
+    future, and no reason to lose the rest."""
+    try:
+        return None if piece is UNSET else parse(decoder, piece)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _mend(body: bytes) -> bytes | None:

@@ -1,17 +1,22 @@
 """Whole answers, read from one format and written in the other."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.golden import CHAT, MESSAGES, crossing
+from support.golden import translated as translated_stream
+from support.strict_streams import read_messages
 from support.whole_answers import chat_problems, messages_problems
+from support.wire import DONE, chunk, chunk_with
 
 from plexus_proxy.errors import Garbled, Refused
 from plexus_proxy.formats import envelope
 from plexus_proxy.formats.conversation import Crossing
-from plexus_proxy.formats.format import Format
+from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.format import Format, Observer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -480,3 +485,151 @@ def test_the_ids_and_times_are_the_gateways_own() -> None:
         1790000000,
     )
     assert chat_to_messages(chat(content="x"))["id"] == "msg_R0001"
+
+
+def sealed(kind: str, data: str, model: str = "sample-1") -> str:
+    """The envelope of a state, as the design notes write it."""
+    content = {"v": 1, "issuer": "acme", "kind": kind, "model": model, "data": data}
+    written = json.dumps(content, separators=(",", ":")).encode()
+    return "gw1." + base64.urlsafe_b64encode(written).decode().rstrip("=")
+
+
+def thinking(words: str | None, signature: str = "") -> dict[str, Any]:
+    return {"type": "thinking", "thinking": words, "signature": signature}
+
+
+# What servers bend
+
+
+def test_p21_null_texts_say_nothing() -> None:
+    """P21: of a part, a block, thinking."""
+    parts = [{"type": "text", "text": None}, {"type": "text", "text": "x"}]
+    assert chat_to_messages(chat(content=parts))["content"] == [text("x")]
+    null: dict[str, Any] = {"type": "text", "text": None}
+    said = message_of(messages_to_chat(messages(null, thinking(None), text("x"))))
+    assert said == {"role": "assistant", "content": "x", "refusal": None}
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_p03_a_call_that_is_not_named_is_a_fault(name: str | None) -> None:
+    """P03"""
+    nameless: list[tuple[Format, dict[str, Any]]] = [
+        (CHAT, chat(tool_calls=[call("a") | {"function": {"name": name, "arguments": "{}"}}])),
+        (CHAT, chat(tool_calls=[{"id": "a", "type": "custom", "custom": {"name": name}}])),
+        (CHAT, chat(tool_calls=[{"id": "a", "type": "brand_new"}])),
+        (CHAT, chat(function_call={"name": name})),
+        (MESSAGES, messages({"type": "tool_use", "id": "a", "name": name, "input": {}})),
+        (MESSAGES, messages({"type": "tool_use", "id": "a"})),
+    ]
+    for fmt, answer in nameless:
+        with pytest.raises(Garbled, match="calls a tool without naming it"):
+            fmt.read_response(json.dumps(answer).encode(), crossing())
+
+
+def test_arguments_given_as_an_object_are_taken_as_written() -> None:
+    """P52, the other way round."""
+    given = call("a", {"n": 9007199254740993})
+    found = chat_to_messages(chat("tool_calls", tool_calls=[given]))
+    assert found["content"] == [use("a", n=9007199254740993)]
+
+
+@pytest.mark.parametrize("given", [{}, {"input": None}, {"input": {}}])
+def test_p34_a_call_without_input_has_an_empty_object(given: dict[str, Any]) -> None:
+    """P34"""
+    block = {"type": "tool_use", "id": "t", "name": "f", **given}
+    said = message_of(messages_to_chat(messages(block, reason="tool_use")))
+    assert said["tool_calls"] == [call("t", "{}")]
+
+
+def test_the_choice_that_counts_is_told_by_its_index() -> None:
+    answer = chat(content="second")
+    first = chat("length", content="first")["choices"]
+    answer["choices"] = [answer["choices"][0] | {"index": 1}, *first]
+    found = chat_to_messages(answer)
+    assert (found["content"], found["stop_reason"]) == ([text("first")], "max_tokens")
+    answer["choices"] = answer["choices"][:1]
+    assert chat_to_messages(answer)["content"] == [text("second")]
+
+
+def test_p38_an_answer_that_ended_with_an_error_is_not_complete() -> None:
+    """P38: the finish reason of aggregators, whole and streamed."""
+    answer = chat("error", content="Half of")
+    with pytest.raises(Garbled, match="ended the answer with an error"):
+        CHAT.read_response(json.dumps(answer).encode(), crossing())
+    answer["choices"][0]["error"] = {"code": 429, "message": "Slow down."}
+    with pytest.raises(Refused) as caught:
+        CHAT.read_response(json.dumps(answer).encode(), crossing())
+    error = caught.value
+    assert (error.kind, error.upstream_status, error.message) == ("rate_limit", 429, "Slow down.")
+
+    stream = chunk(content="Half of") + chunk("error") + DONE
+    told = read_messages(translated_stream(CHAT, MESSAGES, [stream])[0])
+    assert told.text == "Half of"
+    assert told.error == {
+        "type": "api_error",
+        "message": "The provider ended the answer with an error.",
+    }
+    choice = {"index": 0, "delta": {}, "finish_reason": "error"}
+    choice["error"] = {"code": 503, "message": "Gone."}
+    stream = chunk(content="Half of") + chunk_with({"choices": [choice]}) + DONE
+    told = read_messages(translated_stream(CHAT, MESSAGES, [stream])[0])
+    assert told.error == {"type": "overloaded_error", "message": "Gone."}
+
+
+UNREADABLE: list[Any] = [{}, None, [], "many", {"prompt_tokens": 1.5}, {"input_tokens": "7"}]
+
+
+@pytest.mark.parametrize("usage", UNREADABLE, ids=str)
+def test_usage_that_cannot_be_read_is_estimated(usage: Any) -> None:
+    told = chat_to_messages(chat(content="x" * 41) | {"usage": usage})["usage"]
+    assert told == {
+        "input_tokens": 9,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": 11,
+    }
+    told = messages_to_chat(messages(text("x" * 41), usage=usage))["usage"]
+    assert told == {
+        "prompt_tokens": 9,
+        "completion_tokens": 11,
+        "total_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+def observed(fmt: Format, answer: dict[str, Any]) -> Observer:
+    observer = fmt.observer()
+    observer.body(json.dumps(answer).encode())
+    return observer
+
+
+@pytest.mark.parametrize("usage", UNREADABLE, ids=str)
+def test_unknown_usage_does_not_spoil_an_answer_that_passes_through(usage: Any) -> None:
+    """P130"""
+    answers = [(CHAT, chat(content="x") | {"usage": usage})]
+    answers.append((MESSAGES, messages(text("x"), usage=usage)))
+    for fmt, answer in answers:
+        observer = observed(fmt, answer)
+        assert (observer.ended, observer.usage, observer.output_chars) == (True, None, 1)
+
+
+def test_unknown_pieces_do_not_spoil_an_answer_that_passes_through() -> None:
+    """P130"""
+    odd: dict[str, Any] = {"type": "text", "text": None, "input": 7}
+    answer = messages(odd, {"type": 7}, text("abc"), use("t"), reason="tool_use")
+    observer = observed(MESSAGES, answer)
+    assert (observer.finish_reason, observer.tool_calls) == ("tool_use", 1)
+    assert observer.usage == Usage(input_tokens=10, output_tokens=5)
+    answer = chat(content=[{"brand": "new"}])
+    answer["choices"].append({"index": 1, "message": 7})
+    observer = observed(CHAT, answer)
+    assert (observer.finish_reason, observer.ended) == ("stop", True)
+    assert observer.usage == Usage(input_tokens=10, output_tokens=5)
+
+
+@pytest.mark.parametrize("fmt", [CHAT, MESSAGES], ids=["chat", "messages"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b"{}", b'{"choices":5,"content":5}'])
+def test_what_is_no_answer_is_a_fault_of_one_that_passes_through(fmt: Format, body: bytes) -> None:
+    with pytest.raises(Garbled):
+        fmt.observer().body(body)

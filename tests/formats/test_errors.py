@@ -356,3 +356,26 @@ def test_an_error_in_a_messages_stream_is_an_error_event() -> None:
         "type": "error",
         "error": {"type": "overloaded_error", "message": "no"},
     }
+
+
+def test_p120_the_providers_own_code_stays_out_when_every_attempt_has_failed() -> None:
+    """P120: a client that reads invalid_api_key forgets its own."""
+    body = (
+        b'{"error":{"message":"Bad key","type":"invalid_request_error","code":"invalid_api_key"}}'
+    )
+    last = CHAT.read_error(401, {}, body)
+    status, told = CHAT.write_error(AllAttemptsFailed("All failed.", last=last), "r")
+    assert (status, json.loads(told)["error"]) == (
+        502,
+        {
+            "message": "All failed.",
+            "type": "server_error",
+            "param": None,
+            "code": "upstream_error",
+        },
+    )
+    status, told = MESSAGES.write_error(AllAttemptsFailed("All failed.", last=last), "r")
+    assert (status, json.loads(told)["error"]) == (
+        502,
+        {"type": "api_error", "message": "All failed."},
+    )

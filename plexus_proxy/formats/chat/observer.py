@@ -10,7 +10,7 @@ from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import read_error
 from plexus_proxy.formats.chat.reasoning import read_reasoning
-from plexus_proxy.formats.chat.usage import WireUsage, read_usage
+from plexus_proxy.formats.chat.usage import known_usage, read_usage
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
@@ -127,15 +127,17 @@ class ChatObserver:
             self.failure = error
             return
         self.committed = self.complete = self.ended = True
-        self.finish_reason = answer.choices[0].finish_reason
-        for number, choice in enumerate(answer.choices):
-            self._message(number, choice.message)
-        if answer.usage is not None:
-            self.usage = read_usage(answer.usage)
+        for number, each in enumerate(answer.choices):
+            choice = bodies.known(_CHOICE, each)
+            if choice is None:
+                continue
+            if not number:
+                self.finish_reason = choice.finish_reason
+            if choice.message is not None:
+                self._message(number, choice.message)
+        self.usage = known_usage(answer.usage)
 
-    def _message(self, choice: int, message: "_Message | None") -> None:
-        if message is None:
-            return
+    def _message(self, choice: int, message: "_Message") -> None:
         for number, call in enumerate(message.tool_calls or ()):
             self._calls.add((choice, number))
             self.output_chars += len(call)
@@ -168,8 +170,9 @@ class _WholeChoice(Struct, frozen=True):
 
 
 class _Answer(Struct, frozen=True):
-    choices: list[_WholeChoice] | None = None
-    usage: WireUsage | None = None
+    choices: list[Raw] | None = None
+    usage: Raw | UnsetType = UNSET
 
 
+_CHOICE = msgspec.json.Decoder(_WholeChoice)
 _ANSWER = msgspec.json.Decoder(_Answer)

@@ -15,7 +15,7 @@ from plexus_proxy.formats.chat.errors import error_of_choice
 from plexus_proxy.formats.chat.reasoning import read_reasoning, write_detail
 from plexus_proxy.formats.chat.reasons import ERROR, read_reason, write_reason
 from plexus_proxy.formats.chat.types import ReasoningDetail
-from plexus_proxy.formats.chat.usage import WireUsage, WrittenUsage, read_usage, write_usage
+from plexus_proxy.formats.chat.usage import WrittenUsage, known_usage, write_usage
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Citation, Event
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
@@ -38,7 +38,7 @@ class _Completion(Struct, frozen=True):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
+    usage: Raw | UnsetType = UNSET
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
@@ -54,7 +54,6 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     message = choice.message
     if message is None:
         raise error_of_answer(body)
-    usage = completion.usage
     reason = read_reason(choice.finish_reason or "stop")
     answer = Answer(
         id=completion.id or "",
@@ -62,7 +61,7 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
         blocks=list(_blocks(message, crossing)),
         reason="refusal" if reason == "stop" and message.refusal else reason,
         stop_sequence=None,
-        usage=read_usage(usage) if usage is not None and usage.has_counts else None,
+        usage=known_usage(completion.usage),
     )
     return unfold(answer)
 
@@ -90,13 +89,14 @@ def _tool_block(call: chunks.ToolCall, crossing: Crossing) -> Block:
     if not name:
         raise Garbled("The provider's answer calls a tool without naming it.")
     text = chunks.argument_text(function.arguments) if function else ""
-    is_custom = function is None and custom is not None
+    if function is None and custom is not None:
+        text = custom.input or ""
     return Block(
         kind="tool",
-        text=(custom.input or "") if is_custom else text,
+        text=text,
         tool_id=call.id or "",
         tool_name=crossing.tool_names.get(name, name),
-        custom=is_custom,
+        custom=function is None,
     )
 
 

@@ -1,8 +1,10 @@
 """Usage of Chat Completions. `prompt_tokens` includes cache reads and writes, `completion_tokens`
 includes reasoning. Source: OpenAI API reference, "The chat completion object", usage."""
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct, UnsetType
 
+from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.events import Usage
 
 
@@ -31,6 +33,9 @@ class WireUsage(Struct, frozen=True, gc=False):
         return self.prompt_tokens is not None or self.completion_tokens is not None
 
 
+_USAGE = msgspec.json.Decoder(WireUsage | None)
+
+
 class WrittenUsage(Struct, frozen=True, gc=False):
     """As we send it."""
 
@@ -56,6 +61,12 @@ def read_usage(wire: WireUsage) -> Usage:
         output_tokens=max(0, (wire.completion_tokens or 0) - reasoning),
         reasoning_tokens=reasoning,
     )
+
+
+def known_usage(stated: Raw | UnsetType) -> Usage | None:
+    """Of a whole answer; None if there is none, or none we can read."""
+    wire = bodies.known(_USAGE, stated)
+    return read_usage(wire) if wire is not None and wire.has_counts else None
 
 
 def write_usage(usage: Usage) -> WrittenUsage:

@@ -1,14 +1,14 @@
 """What a usage row and the commit point need of a Messages answer."""
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.errors import Refused
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.messages import stream_events as wire
 from plexus_proxy.formats.messages.errors import read_error
-from plexus_proxy.formats.messages.usage import WireUsage, merge_usage, read_usage
+from plexus_proxy.formats.messages.usage import WireUsage, known_usage, merge_usage, read_usage
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
 
@@ -98,25 +98,26 @@ class MessagesObserver:
             return
         self.committed = self.complete = self.ended = True
         self.finish_reason = answer.stop_reason
-        self.tool_calls = sum(block.type == _TOOL_USE for block in answer.content)
-        self.output_chars = sum(
-            len(block.text) + len(block.thinking) + len(block.input) for block in answer.content
-        )
-        if answer.usage is not None:
-            self._count(answer.usage)
+        self.usage = known_usage(answer.usage)
+        for each in answer.content:
+            block = bodies.known(_BLOCK, each)
+            if block is not None:
+                self.tool_calls += block.type == _TOOL_USE
+                self.output_chars += len(block.text or block.thinking or "") + len(block.input)
 
 
 class _Block(Struct, frozen=True):
     type: str
-    text: str = ""
-    thinking: str = ""
+    text: str | None = None
+    thinking: str | None = None
     input: Raw = Raw(b"")
 
 
 class _Answer(Struct, frozen=True):
-    content: list[_Block] | None = None
+    content: list[Raw] | None = None
     stop_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: Raw | UnsetType = UNSET
 
 
+_BLOCK = msgspec.json.Decoder(_Block)
 _ANSWER = msgspec.json.Decoder(_Answer)

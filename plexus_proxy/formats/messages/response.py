@@ -4,7 +4,7 @@ returns; messages.md §6 of the design notes."""
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.errors import Garbled
 from plexus_proxy.formats import arguments, envelope, ids
@@ -14,7 +14,7 @@ from plexus_proxy.formats.events import Citation, Event, Opaque
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
 from plexus_proxy.formats.messages import types as wire
 from plexus_proxy.formats.messages.reasons import read_reason, write_reason
-from plexus_proxy.formats.messages.usage import WireUsage, WrittenUsage, read_usage, write_usage
+from plexus_proxy.formats.messages.usage import WrittenUsage, known_usage, write_usage
 from plexus_proxy.formats.refusals import error_of_answer
 
 _encode = msgspec.json.Encoder().encode
@@ -46,7 +46,7 @@ class _Message(Struct, frozen=True):
     content: list[_Block] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
-    usage: WireUsage | None = None
+    usage: Raw | UnsetType = UNSET
 
 
 _MESSAGE = msgspec.json.Decoder(_Message)
@@ -64,7 +64,7 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
         blocks=list(_blocks(message.content, crossing)),
         reason=read_reason(message.stop_reason or "end_turn"),
         stop_sequence=message.stop_sequence,
-        usage=read_usage(message.usage) if message.usage else None,
+        usage=known_usage(message.usage),
     )
     return unfold(answer)
 

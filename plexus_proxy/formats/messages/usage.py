@@ -1,8 +1,10 @@
 """Usage of Messages. `input_tokens` excludes cache reads and writes, `output_tokens` includes
 thinking. Source: Anthropic API reference, "Messages", usage."""
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct, UnsetType
 
+from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.events import Usage
 
 
@@ -18,6 +20,10 @@ class WireUsage(Struct, frozen=True, gc=False):
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: OutputDetails | None = None
+
+
+_NOTHING = WireUsage()
+_USAGE = msgspec.json.Decoder(WireUsage | None)
 
 
 class WrittenUsage(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -57,6 +63,12 @@ def read_usage(wire: WireUsage) -> Usage:
         output_tokens=max(0, (wire.output_tokens or 0) - thinking),
         reasoning_tokens=thinking,
     )
+
+
+def known_usage(stated: Raw | UnsetType) -> Usage | None:
+    """Of a whole answer; None if there is none, or none we can read."""
+    wire = bodies.known(_USAGE, stated)
+    return None if wire in (None, _NOTHING) else read_usage(wire)
 
 
 def write_usage(usage: Usage) -> WrittenUsage:
