@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import strict_chat, strict_messages
 from support.golden import CHAT, MESSAGES, crossing
 from support.golden import translated as translated_stream
 from support.strict_streams import read_messages
@@ -17,6 +18,7 @@ from plexus_proxy.formats import envelope
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.format import Format, Observer
+from plexus_proxy.formats.relay import remembered_in
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -633,3 +635,411 @@ def test_unknown_pieces_do_not_spoil_an_answer_that_passes_through() -> None:
 def test_what_is_no_answer_is_a_fault_of_one_that_passes_through(fmt: Format, body: bytes) -> None:
     with pytest.raises(Garbled):
         fmt.observer().body(body)
+
+
+# Thinking and its state
+
+
+def test_p20_thinking_without_text_keeps_its_signature() -> None:
+    """P20"""
+    for words in ("", None):
+        said = message_of(messages_to_chat(messages(thinking(words, "s"), text("x"))))
+        assert "reasoning_content" not in said
+        assert said["reasoning_details"] == [
+            {
+                "type": "reasoning.text",
+                "index": 0,
+                "signature": sealed("sig", "s"),
+                "format": "gateway-v1",
+            }
+        ]
+    detail = {"type": "reasoning.text", "signature": "s"}
+    found = chat_to_messages(chat(content="x", reasoning_details=[detail]))
+    assert found["content"] == [thinking("", sealed("sig", "s")), text("x")]
+
+
+def test_encrypted_reasoning_stands_in_a_signature() -> None:
+    detail = {"type": "reasoning.encrypted", "data": "s", "index": 0}
+    found = chat_to_messages(chat(content="x", reasoning_details=[detail]))
+    assert found["content"] == [thinking("", sealed("enc", "s")), text("x")]
+
+
+def test_thinking_without_a_signature_has_an_empty_one() -> None:
+    """Translation §15.1: the schema demands the member."""
+    found = chat_to_messages(chat(content="x", reasoning_content="r"))
+    assert found["content"] == [thinking("r", ""), text("x")]
+
+
+def test_p64_signatures_are_carried_byte_for_byte() -> None:
+    """P64"""
+    signature = "Eq+/==\n \u00fc \U0001f600" * 50
+    said = message_of(messages_to_chat(messages(thinking(" r \n", signature), text("x"))))
+    assert said["reasoning_content"] == " r \n"
+    code = said["reasoning_details"][0]["signature"].removeprefix("gw1.")
+    content = json.loads(base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)))
+    assert content["data"] == signature
+
+
+def test_p65_thinking_comes_before_what_it_led_to() -> None:
+    """P65"""
+    found = chat_to_messages(
+        chat("tool_calls", content="x", tool_calls=[call("a")], reasoning_content="r")
+    )
+    assert found["content"] == [thinking("r"), text("x"), use("a")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"reasoning_content": "r"},
+        {"reasoning": "r"},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "r"}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "r"}]},
+        {"reasoning": "r", "reasoning_content": "r"},
+        {"reasoning": "r", "reasoning_details": [{"type": "reasoning.text", "text": "r"}]},
+        {"reasoning": {"an": "object"}, "reasoning_content": "r"},
+        {"reasoning": "r", "reasoning_details": None},
+        {"reasoning": "r", "reasoning_details": ["odd", {"type": 7}]},
+        {"reasoning": "r", "reasoning_content": None},
+    ],
+)
+def test_p36_reasoning_is_read_in_all_spellings_and_p35_once(said: dict[str, Any]) -> None:
+    """P35, P36"""
+    found = chat_to_messages(chat(content="x", **said))
+    assert found["content"] == [thinking("r"), text("x")]
+
+
+def test_hidden_thinking_keeps_its_state_for_a_client_that_must_send_it_back() -> None:
+    over = crossing(show_reasoning=False)
+    details = [{"type": "reasoning.text", "text": "r", "signature": "s"}]
+    found = chat_to_messages(chat(content="x", reasoning_details=details), over)
+    assert found["content"] == [thinking("", sealed("sig", "s")), text("x")]
+
+
+# The next turn: what a client was given, it sends back
+
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
+MODEL = "claude-opus-9"
+WITH_CALLS = ("parallel-tools", "reasoning-tool", "tool-call")
+
+
+@pytest.mark.parametrize("echoes", [True, False], ids=["echoes", "forgets"])
+@pytest.mark.parametrize("name", [*WITH_CALLS, "interleaved-thinking"])
+def test_p64_a_messages_provider_gets_its_own_blocks_back(name: str, echoes: bool) -> None:
+    """P64, P65, and translation §18.3: in order and unaltered, also when a client keeps only what
+    the official schema has and the gateway remembers the rest."""
+    source = sample(f"messages.{name}")
+    over = crossing(model=MODEL)
+    events = MESSAGES.read_response(json.dumps(source).encode(), over)
+    said = message_of(json.loads(CHAT.write_response(events, over)))
+    if not echoes:
+        said = {name: said[name] for name in ("role", "content", "tool_calls")}
+        kept = remembered_in(events)
+        if kept is not None:
+            over = crossing(model=MODEL, remembered=dict.fromkeys(kept.tool_ids, kept.parts))
+    results = [
+        {"role": "tool", "tool_call_id": each["id"], "content": "4"} for each in said["tool_calls"]
+    ]
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    asked = {"role": "user", "content": "?"}
+    body = {"model": "m", "messages": [asked, said, *results], "tools": [tool]}
+    sent = json.loads(MESSAGES.write_request(CHAT.read_request(json.dumps(body).encode()), over))
+    native = {"b3BhcXVlLXJlYXNvbmluZy1zdGF0ZS0wMDAx", "b3BhcXVlLXJlYXNvbmluZy1zdGF0ZS0wMDAy"}
+    assert strict_messages.problems(sent, signatures=frozenset(native)) == []
+    assert sent["messages"][1] == {"role": "assistant", "content": source["content"]}
+    assert "gw1." not in json.dumps(sent)
+
+
+@pytest.mark.parametrize("name", WITH_CALLS)
+def test_a_chat_provider_gets_its_own_calls_back(name: str) -> None:
+    source = message_of(sample(f"chat.{name}"))
+    found = chat_to_messages(sample(f"chat.{name}"))
+    results = [
+        {"type": "tool_result", "tool_use_id": each["id"], "content": "4"}
+        for each in found["content"]
+        if each["type"] == "tool_use"
+    ]
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": found["content"]},
+            {"role": "user", "content": results},
+        ],
+        "tools": [{"name": "get_weather", "input_schema": SCHEMA}],
+    }
+    conversation = MESSAGES.read_request(json.dumps(body).encode())
+    sent = json.loads(CHAT.write_request(conversation, crossing()))
+    again = sent["messages"][1]
+    thoughts = [again.pop(each, None) for each in ("reasoning_content", "reasoning_details")]
+    assert strict_chat.problems(sent) == []
+    assert (again.get("content"), again["tool_calls"]) == (source["content"], source["tool_calls"])
+    details: list[dict[str, Any]] | None = source.get("reasoning_details")
+    for each in details or ():
+        del each["format"]
+    assert thoughts == [source.get("reasoning_content"), details]
+    assert "gw1." not in json.dumps(sent)
+
+
+# Every member of an answer
+
+
+def test_a_messages_answer_as_a_chat_client_reads_it() -> None:
+    """P129: these members and no others."""
+    source = sample("messages.interleaved-thinking")
+    state = [sealed("sig", f"b3BhcXVlLXJlYXNvbmluZy1zdGF0ZS0wMDA{end}") for end in ("x", "y")]
+    assert messages_to_chat(source) == {
+        "id": "chatcmpl-R0001",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "claude-sample-1",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Checking Oslo.",
+                    "refusal": None,
+                    "reasoning_content": "Need Oslo first.Lima as well.",
+                    "reasoning_details": [
+                        {
+                            "type": "reasoning.text",
+                            "index": 0,
+                            "text": "Need Oslo first.",
+                            "signature": state[0],
+                            "format": "gateway-v1",
+                        },
+                        {
+                            "type": "reasoning.text",
+                            "index": 1,
+                            "text": "Lima as well.",
+                            "signature": state[1],
+                            "format": "gateway-v1",
+                            "text_offset": 14,
+                        },
+                    ],
+                    "tool_calls": [
+                        call("toolu_S1", '{"city":"Oslo","unit":"c"}', "get_weather"),
+                        call("toolu_S2", '{"city":"Lima","unit":"c"}', "get_weather"),
+                    ],
+                },
+                "logprobs": None,
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 90,
+            "completion_tokens": 120,
+            "total_tokens": 210,
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 60},
+        },
+    }
+
+
+def test_a_chat_answer_as_a_messages_client_reads_it() -> None:
+    """P129: these members and no others."""
+    assert chat_to_messages(sample("chat.reasoning-tool")) == {
+        "id": "msg_R0001",
+        "type": "message",
+        "role": "assistant",
+        "model": "gpt-sample-1",
+        "content": [
+            thinking(
+                "The user wants Oslo weather; call the tool.",
+                sealed("sig", "b3BhcXVlLXJlYXNvbmluZy1zdGF0ZS0wMDAx"),
+            ),
+            use("call_S1", "get_weather", city="Oslo", unit="c"),
+        ],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 78,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 83,
+            "output_tokens_details": {"thinking_tokens": 64},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"cached_tokens": 30}, (70, 30, 0)),
+        ({"prompt_cache_hit_tokens": 30}, (70, 30, 0)),
+        ({"prompt_tokens_details": None, "completion_tokens_details": None}, (100, 0, 0)),
+        ({"prompt_tokens_details": {"cached_tokens": 120}}, (0, 120, 0)),
+        ({"prompt_tokens_details": {"cached_tokens": -1, "cache_write_tokens": -1}}, (100, 0, 0)),
+    ],
+)
+def test_p107_every_spelling_of_cached_tokens(
+    usage: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    """P107, vector 18.11"""
+    answer = chat(content="x")
+    answer["usage"] = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105} | usage
+    told = chat_to_messages(answer)["usage"]
+    assert told == {
+        "input_tokens": expected[0],
+        "cache_read_input_tokens": expected[1],
+        "cache_creation_input_tokens": expected[2],
+        "output_tokens": 5,
+    }
+
+
+def test_p108_usage_there_and_back_has_every_count() -> None:
+    """P107, P108, P109: the worked example of translation rules §13, from both sides."""
+    assert chat_to_messages(sample("chat.cached-usage"))["usage"] == {
+        "input_tokens": 100,
+        "cache_creation_input_tokens": 200,
+        "cache_read_input_tokens": 1000,
+        "output_tokens": 250,
+        "output_tokens_details": {"thinking_tokens": 150},
+    }
+    assert messages_to_chat(sample("messages.cached-usage"))["usage"] == {
+        "prompt_tokens": 1300,
+        "completion_tokens": 250,
+        "total_tokens": 1550,
+        "prompt_tokens_details": {"cached_tokens": 1000, "cache_write_tokens": 200},
+        "completion_tokens_details": {"reasoning_tokens": 150},
+    }
+
+
+# Tools
+
+
+def test_p111_server_tools_are_left_out() -> None:
+    """P111: nobody could execute them, and they are no reason to wait for a result."""
+    server = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    result = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    found = messages_to_chat(messages(text("a"), server, result, {"type": "new"}, text("b")))
+    assert message_of(found) == {"role": "assistant", "content": "ab", "refusal": None}
+    assert found["choices"][0]["finish_reason"] == "stop"
+
+
+def test_p18_a_finish_for_tools_without_a_call_is_a_normal_end() -> None:
+    """P18"""
+    found = messages_to_chat(messages(text("x"), reason="tool_use"))
+    assert found["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("tool_use", "tool_calls"),
+        ("end_turn", "tool_calls"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "content_filter"),
+    ],
+)
+def test_p28_a_call_does_not_mask_another_end(reason: str, finish: str) -> None:
+    """P17, P28"""
+    found = messages_to_chat(messages(use("t"), reason=reason))
+    assert found["choices"][0]["finish_reason"] == finish
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [
+        ("STOP", "end_turn"),
+        ("MAX_TOKENS", "max_tokens"),
+        ("model_length", "max_tokens"),
+        ("SAFETY", "refusal"),
+        ("content_filtered", "refusal"),
+        ("refusal", "refusal"),
+        ("pause_turn", "pause_turn"),
+        ("model_context_window_exceeded", "model_context_window_exceeded"),
+        ("", "end_turn"),
+    ],
+)
+def test_finish_reasons_of_compatible_servers(finish: str, reason: str) -> None:
+    assert chat_to_messages(chat(finish, content="x"))["stop_reason"] == reason
+
+
+def test_a_refusal_comes_after_what_was_said_before_it() -> None:
+    """Translation §12: its text is kept; a filter's own finish reason stays."""
+    found = chat_to_messages(chat(content="Well. ", refusal="No."))
+    assert (found["content"], found["stop_reason"]) == ([text("Well. "), text("No.")], "refusal")
+    assert chat_to_messages(chat("length", refusal="No."))["stop_reason"] == "max_tokens"
+
+
+def test_a_custom_tool_is_called_with_its_text() -> None:
+    over = crossing(custom_tools={"py"})
+    wrapped = messages(use("t", "py", input="print(1)\n"), use("u", "py", x=1), reason="tool_use")
+    found = messages_to_chat(wrapped, over)
+    assert message_of(found)["tool_calls"] == [
+        {"id": "t", "type": "custom", "custom": {"name": "py", "input": "print(1)\n"}},
+        {"id": "u", "type": "custom", "custom": {"name": "py", "input": '{"x":1}'}},
+    ]
+
+
+def test_clients_of_the_old_functions_get_one_function_call() -> None:
+    over = crossing(legacy_functions=True)
+    answer = messages(use("t", "f", a=1), use("u", "g"), reason="tool_use")
+    found = CHAT.write_response(MESSAGES.read_response(json.dumps(answer).encode(), over), over)
+    choice = json.loads(found)["choices"][0]
+    assert choice["finish_reason"] == "function_call"
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "function_call": {"name": "f", "arguments": '{"a":1}'},
+    }
+
+
+def test_the_old_function_call_is_a_tool_call_with_an_id() -> None:
+    function = {"name": "f", "arguments": '{"a":1}'}
+    found = chat_to_messages(chat("function_call", function_call=function))
+    assert found["content"] == [use("call_R0001_0", a=1)]
+    both = chat("tool_calls", function_call=function, tool_calls=[call("t", '{"a":1}')])
+    assert chat_to_messages(both)["content"] == [use("t", a=1)]
+
+
+def test_p91_minted_ids_are_told_apart_by_their_block() -> None:
+    """P91, towards both."""
+    lacking = [call("", name="f"), call("", name="f") | {"id": None}]
+    found = chat_to_messages(chat("tool_calls", content="x", tool_calls=lacking))
+    assert found["content"][1:] == [use("call_R0001_1"), use("call_R0001_2")]
+    blocks = [use(""), use("") | {"id": None}]
+    said = message_of(messages_to_chat(messages(*blocks, reason="tool_use")))
+    assert said["tool_calls"] == [call("call_R0001_0"), call("call_R0001_1")]
+
+
+def test_half_an_emoji_does_not_spoil_an_answer() -> None:
+    """Programs in JavaScript cut strings between its two halves."""
+    assert chat_to_messages(chat(content="a\ud83d"))["content"] == [text("a\ufffd")]
+    said = message_of(messages_to_chat(messages(text("a\ud83d"), use("t", a="\ude00"))))
+    assert said["content"] == "a\ufffd"
+    assert said["tool_calls"] == [call("t", '{"a":"\\ufffd"}')]
+
+
+def test_citations_are_counted_in_characters_of_the_whole_text() -> None:
+    cited = {"type": "web_search_result_location", "url": "https://a", "encrypted_index": "e"}
+    found = messages_to_chat(
+        messages(
+            text("\U0001f600\u00fc"),
+            thinking("r", "s"),
+            text("ab", citations=[cited | {"title": None}]),
+            text("c", citations=None),
+            text("d", citations=[cited | {"title": "A", "cited_text": "d"}, {"url": None}]),
+        )
+    )
+    spans = [each["url_citation"] for each in message_of(found)["annotations"]]
+    assert spans == [
+        {"start_index": 2, "end_index": 4, "title": "", "url": "https://a"},
+        {"start_index": 5, "end_index": 6, "title": "A", "url": "https://a"},
+    ]
+
+
+def test_annotations_of_other_kinds_are_left_out() -> None:
+    notes = [{"type": "file_citation"}, {"type": "url_citation", "url_citation": {"url": ""}}]
+    assert chat_to_messages(chat(content="x", annotations=notes))["content"] == [text("x")]
+
+
+def test_an_answer_that_names_no_model_has_the_requested_one() -> None:
+    for model in (None, ""):
+        assert chat_to_messages(chat(content="x") | {"model": model})["model"] == "sample-1"
+        assert messages_to_chat(messages(text("x"), model=model))["model"] == "sample-1"
