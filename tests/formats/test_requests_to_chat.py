@@ -619,6 +619,34 @@ def test_bad_input_is_refused_with_its_place(message: dict[str, Any], param: str
     assert refused(message).param == param
 
 
+CALL = assistant(use("a"))
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
+SEEN = image(type="url", url="https://example.com/x.png")
+
+
+@pytest.mark.parametrize(
+    ("messages", "place"),
+    [
+        ([user(use("a"))], "messages[0].content[0]"),
+        ([user(text("x"), THOUGHT)], "messages[0].content[1]"),
+        ([user({"type": "redacted_thinking", "data": "x"})], "messages[0].content[0]"),
+        ([USER, assistant(result("a"))], "messages[1].content[0]"),
+        ([USER, CALL, user(result("a", [use("b")]))], "messages[2].content[0].content[0]"),
+        ([USER, CALL, user(result("a", [result("a")]))], "messages[2].content[0].content[0]"),
+        ([USER, CALL, user(result("a", [THOUGHT]))], "messages[2].content[0].content[0]"),
+        ([USER, {"role": "system", "content": [SEEN]}], "messages[1].content[0]"),
+        (
+            [user({"type": "document", "source": {"type": "content", "content": [use("a")]}})],
+            "messages[0].content[0].source.content[0]",
+        ),
+    ],
+)
+def test_blocks_where_none_of_their_kind_may_stand_are_refused(
+    messages: list[dict[str, Any]], place: str
+) -> None:
+    assert refused(*messages).param == f"{place}.type"
+
+
 @pytest.mark.parametrize("messages", [[], [{"role": "user", "content": ""}]])
 def test_nothing_to_say_is_refused(messages: list[dict[str, Any]]) -> None:
     with pytest.raises(BadRequest):

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 import msgspec
@@ -88,6 +88,13 @@ _BLOCK_TYPES = frozenset(
         "redacted_thinking",
     )
 )
+_IN_RESULTS = frozenset(("text", "image", "document", "search_result"))
+_IN_TURNS = {
+    "user": _IN_RESULTS | {"tool_result"},
+    "assistant": _BLOCK_TYPES - {"tool_result"},
+    "system": frozenset(("text",)),
+}
+_IN_DOCUMENTS = frozenset(("text", "image"))
 _TEXT = msgspec.json.Decoder(wire.TextBlock)
 _URL_CITATION = msgspec.json.Decoder(_UrlCitation)
 _TOOL_FIELDS = frozenset((*wire.Tool.__struct_fields__, "type"))
@@ -114,8 +121,7 @@ class _Reading:
                 self._lose(name)
         system = tuple(self._system())
         turns = tuple(
-            Turn(each.role, tuple(self._parts(each.content, f"messages[{index}].content")))
-            for index, each in enumerate(request.messages)
+            self._turn(each, f"messages[{index}]") for index, each in enumerate(request.messages)
         )
         tools = tuple(
             self._tool(each, f"tools[{index}]") for index, each in enumerate(request.tools or ())
@@ -163,19 +169,28 @@ class _Reading:
             if text.strip():
                 yield replace(each, text=text)
 
-    def _parts(self, content: str | list[Raw], path: str) -> Iterable[Part]:
+    def _turn(self, message: wire.Message, path: str) -> Turn:
+        allowed = _IN_TURNS[message.role]
+        return Turn(message.role, tuple(self._parts(message.content, f"{path}.content", allowed)))
+
+    def _parts(
+        self, content: str | list[Raw], path: str, allowed: Collection[str]
+    ) -> Iterable[Part]:
         if isinstance(content, str):
             return (Text(text=content),)
         return [
             part
             for index, each in enumerate(content)
-            for part in self._block(each, f"{path}[{index}]")
+            for part in self._block(each, f"{path}[{index}]", allowed)
         ]
 
-    def _block(self, block: Raw, path: str) -> Iterable[Part]:
+    def _block(self, block: Raw, path: str, allowed: Collection[str]) -> Iterable[Part]:
+        """`allowed` are the kinds that may stand here, of those we know."""
         kind = bodies.decode(_TYPED, block, path).type
         if kind not in _BLOCK_TYPES:
             return (Foreign(format=_FORMAT, type=kind, json=block),)
+        if kind not in allowed:
+            raise invalid(f"{path}.type", f"a block of type '{kind}' cannot stand here.")
         found = bodies.decode(_BLOCK, block, path)
         match found:
             case wire.TextBlock():
@@ -223,7 +238,7 @@ class _Reading:
                 kind = media.media_type(source.media_type, source.data)
                 return (replace(document, media_type=kind, data=source.data),)
             case wire.ContentSource():
-                parts = list(self._parts(source.content, f"{path}.source.content"))
+                parts = list(self._parts(source.content, f"{path}.source.content", _IN_DOCUMENTS))
                 text = "\n".join(part.text for part in parts if isinstance(part, Text))
                 rest = [part for part in parts if not isinstance(part, Text)]
                 return (replace(document, text=text), *rest)
@@ -232,7 +247,7 @@ class _Reading:
         content = "" if block.content is None else block.content
         return ToolResult(
             call_id=block.tool_use_id,
-            parts=tuple(self._parts(content, f"{path}.content")),
+            parts=tuple(self._parts(content, f"{path}.content", _IN_RESULTS)),
             is_error=bool(block.is_error),
             cache=_cache(block),
         )
