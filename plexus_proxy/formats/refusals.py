@@ -35,6 +35,8 @@ _TYPE_STATUS = {
     "internal_server_error": 500,
     "service_unavailable_error": 503,
     "overloaded": 503,
+    "slow_down": 503,
+    "server_is_overloaded": 503,
     "timeout_error": 504,
     "overloaded_error": 529,
 }
@@ -68,6 +70,7 @@ _CODE_KIND: dict[str, Kind] = {
     "overloaded_error": "overloaded",
     "overloaded": "overloaded",
     "slow_down": "overloaded",
+    "server_is_overloaded": "overloaded",
     "timeout_error": "timeout",
 }
 """Types and codes that say more than the status."""
