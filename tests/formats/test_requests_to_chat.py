@@ -385,6 +385,19 @@ def test_p71_images(source: dict[str, Any], url: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [
+        ({"type": "url", "url": "file:///etc/passwd"}, "url"),
+        ({"type": "url", "url": "x.png"}, "url"),
+        ({"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}, "media_type"),
+        ({"type": "base64", "media_type": "image/png", "data": "JVBERi0="}, "media_type"),
+    ],
+)
+def test_what_is_no_image_is_refused(source: dict[str, Any], field: str) -> None:
+    assert refused(user(image(**source))).param == f"messages[0].content[0].source.{field}"
+
+
 def test_documents() -> None:
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
     plain = {"type": "text", "media_type": "text/plain", "data": "once upon"}

@@ -196,7 +196,7 @@ class _Reading:
             case wire.TextBlock():
                 return (self._text(found),)
             case wire.ImageBlock():
-                return (_image(found),)
+                return (_image(found, f"{path}.source"),)
             case wire.DocumentBlock():
                 return self._document(found, path)
             case wire.SearchResultBlock():
@@ -325,15 +325,19 @@ def _cache(block: _Cacheable) -> Cache | None:
     return None if control is None else Cache(control.ttl)
 
 
-def _image(block: wire.ImageBlock) -> Image:
+def _image(block: wire.ImageBlock, path: str) -> Image:
     cache, source = _cache(block), block.source
     match source:
         case wire.UrlSource():
+            if not source.url.lower().startswith(("http://", "https://")):
+                raise invalid(f"{path}.url", "it must be an http(s) URL.")
             return Image(url=source.url, cache=cache)
         case wire.FileSource():
             return Image(file_id=source.file_id, cache=cache)
         case wire.Base64Source():
             kind = media.media_type(source.media_type, source.data)
+            if not kind.startswith("image/"):
+                raise invalid(f"{path}.media_type", f"'{kind}' is no image.")
             return Image(media_type=kind, data=source.data, cache=cache)
 
 
