@@ -82,6 +82,9 @@ def assistant(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": list(blocks)}
 
 
+CALLED = {"name": "f", "arguments": "{}"}
+
+
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": list(blocks)}
 
@@ -504,14 +507,29 @@ def test_remembered_reasoning_is_given_back_for_a_client_that_echoes_nothing() -
     assert body["messages"][1]["reasoning_details"][0]["signature"] == "native"
 
 
-def test_plain_thinking_goes_to_providers_that_want_it_beside_calls() -> None:
+@pytest.mark.parametrize("signature", ["", "of-the-vendor", _sealed("other", "m"), "gw1.junk"])
+def test_thinking_goes_without_its_state_to_providers_that_want_it_beside_calls(
+    signature: str,
+) -> None:
+    thinking = {"type": "thinking", "thinking": "hm", "signature": signature}
+    sealed = {"type": "redacted_thinking", "data": "sealed"}
+    over = crossing(WANTS_REASONING)
+    body = translate(USER, assistant(thinking, use("a")), user(result("a")), over=over)
+    assert body["messages"][1] == {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "hm",
+        "tool_calls": [{"id": "a", "type": "function", "function": CALLED}],
+    }
+    assert over.dropped == []
+    translate(USER, assistant(thinking, sealed, use("a")), user(result("a")), over=over)
+    assert over.dropped == ["messages.content.thinking"]
+
+
+def test_thinking_of_a_turn_without_calls_goes_to_nobody() -> None:
     thinking = {"type": "thinking", "thinking": "hm", "signature": ""}
-    with_call = translate(
-        USER, assistant(thinking, use("a")), user(result("a")), model=WANTS_REASONING
-    )
-    assert with_call["messages"][1]["reasoning_content"] == "hm"
-    without = translate(USER, assistant(thinking, text("x")), USER, model=WANTS_REASONING)
-    assert without["messages"][1] == {"role": "assistant", "content": "x"}
+    body = translate(USER, assistant(thinking, text("x")), USER, model=WANTS_REASONING)
+    assert body["messages"][1] == {"role": "assistant", "content": "x"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ user message. Source: chat-completions.md §3 and translation rules §3, §4, §
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats import media
 from plexus_proxy.formats.body import raw
@@ -130,19 +132,26 @@ class _Writing:
         )
 
     def _reasoning(self, parts: Sequence[Part], *, has_calls: bool) -> Sequence[Reasoning]:
-        """What of a turn's reasoning goes back: state to the provider that issued it, text to
-        providers that want it beside tool calls."""
+        """What of a turn's reasoning goes back: state to the provider that issued it, text,
+        whoever thought it, to providers that want it beside tool calls."""
         found = [part for part in parts if isinstance(part, Reasoning)]
-        kept = [each for each in found if self._goes_back(each, has_calls)]
+        kept: list[Reasoning] = []
+        for part in found:
+            if self._is_own(part):
+                kept.append(part)
+            elif self._wants_reasoning and has_calls and part.text:
+                kept.append(replace(part, opaque=None))
         if len(kept) < len(found):
             self._lose("turns.reasoning")
         return kept
 
-    def _goes_back(self, part: Reasoning, has_calls: bool) -> bool:
+    def _is_own(self, part: Reasoning) -> bool:
         state = part.opaque
-        if state is None:
-            return self._wants_reasoning and has_calls and bool(part.text)
-        return state.issuer == self._crossing.provider and state.model == self._crossing.model
+        return (
+            state is not None
+            and state.issuer == self._crossing.provider
+            and state.model == self._crossing.model
+        )
 
     def _call(self, call: ToolCall) -> wire.ToolCall:
         name = wire_name(call.name, wire.TOOL_NAME_CHARS, self._crossing)
