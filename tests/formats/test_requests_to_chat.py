@@ -161,12 +161,15 @@ def test_p55_results_come_first_one_message_each_then_the_users_words() -> None:
 
 
 def test_p56_a_call_without_result_gets_one_and_a_result_without_call_becomes_text() -> None:
-    """P56."""
+    """P56: nothing is said to be lost that the client did not send."""
+    over = crossing()
     body = translate(
         USER,
         assistant(text("let me see"), use("a"), use("b")),
         user(result("b", "B"), result("gone", "old")),
+        over=over,
     )
+    assert over.dropped == []
     call, first, second, words = body["messages"][1:]
     assert call["content"] == "let me see"
     assert first == {
@@ -431,6 +434,27 @@ def test_what_only_its_own_vendor_could_open_is_refused(block: dict[str, Any]) -
     assert refused(user(block)).param == "messages"
 
 
+def test_p70_what_only_users_may_show_is_lost_in_an_assistants_turn() -> None:
+    """P70, in this direction: pictures and documents of the assistant's history."""
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+    over = crossing()
+    shown = assistant(
+        text("see"), image(type="base64", media_type="image/png", data=PNG), text(" this"),
+        {"type": "document", "source": pdf},
+    )  # fmt: skip
+    body = translate(USER, shown, USER, over=over)
+    assert body["messages"][1] == {"role": "assistant", "content": "see this"}
+    assert over.dropped == ["messages.content"]
+
+
+def test_what_a_document_asks_for_and_cannot_have_is_named() -> None:
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+    document = {"type": "document", "source": pdf, "context": "c", "citations": {"enabled": True}}
+    assert lost(user(document)) == ["messages.content.citations", "messages.content.context"]
+    document = {"type": "document", "source": pdf, "citations": {"enabled": False}}
+    assert lost(user(document)) == []
+
+
 def test_neighbouring_turns_are_joined_and_empty_texts_left_out() -> None:
     body = translate(
         USER, user(text("there")), {"role": "assistant", "content": ""}, user(text(""), text("x"))
@@ -453,11 +477,13 @@ def test_an_assistant_turn_to_be_continued_comes_last_as_it_is() -> None:
 
 
 def test_p102_reasoning_alone_leaves_no_message_behind() -> None:
-    """P102."""
+    """P102: no message without content; the user's words before and after it join."""
     thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
     over = crossing()
-    body = translate(USER, assistant(thinking), user(text("and?")), over=over)
-    assert body["messages"] == [USER, {"role": "user", "content": "and?"}]
+    body = translate(USER, assistant(thinking, text("")), user(text("and?")), over=over)
+    assert body["messages"] == [
+        {"role": "user", "content": [text("hi"), text("and?")]},
+    ]
     assert over.dropped == ["messages.content.thinking"]
 
 

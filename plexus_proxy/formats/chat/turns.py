@@ -59,27 +59,39 @@ class _Writing:
     def _lose(self, field: str) -> None:
         self._conversation.lose(field, self._crossing)
 
-    def known_parts(self, turn: Turn) -> Iterator[Part]:
-        """A turn's parts, with the reasoning its client did not echo."""
-        if not any(isinstance(part, Reasoning) for part in turn.parts):
-            ids = (part.id for part in turn.parts if isinstance(part, ToolCall))
-            yield from self._crossing.remembered.get(next(ids, ""), ())
-        yield from self._known(turn.parts)
+    def known_parts(self, turn: Turn) -> Sequence[Part]:
+        """A turn's parts that Chat can say, with the reasoning its client did not echo. None if
+        they are reasoning alone."""
+        known = list(self._known(turn.parts))
+        if turn.role != "assistant":
+            return known
+        said = [part for part in known if not isinstance(part, Image | Document | Audio)]
+        if len(said) < len(known):  # only users may send these
+            self._lose("turns.foreign")
+        thought = [part for part in said if isinstance(part, Reasoning)]
+        if thought and len(thought) == len(said):
+            self._lose("turns.reasoning")
+            return ()
+        if thought:
+            return said
+        ids = (part.id for part in said if isinstance(part, ToolCall))
+        return (*self._crossing.remembered.get(next(ids, ""), ()), *said)
 
     def _known(self, parts: Iterable[Part]) -> Iterator[Part]:
         for part in parts:
             if isinstance(part, Foreign):
                 self._lose("turns.foreign")
-            elif not isinstance(part, Text) or part.text:
+            elif not isinstance(part, Text | Refusal) or part.text:
                 yield part
             if part.cache is not None:
                 self._lose("cache")
+            if isinstance(part, ToolResult) and part.is_error:
+                self._lose("parts.is_error")
 
     def messages(self, turn: Turn) -> Iterator[wire.Message]:
         match turn.role:
             case "assistant":
-                if message := self._assistant(turn.parts):
-                    yield message
+                yield self._assistant(turn.parts)
             case "system":
                 texts = [part.text for part in turn.parts if isinstance(part, Text)]
                 yield wire.Message("system", "\n\n".join(texts))
@@ -109,19 +121,14 @@ class _Writing:
                 texts.append(_IMAGE_ATTACHED if isinstance(part, Image) else _FILE_ATTACHED)
                 attached.append(content)
         text = "\n".join(texts)
-        if result.is_error:
-            self._lose("parts.is_error")
-            text = text or _EMPTY_ERROR
+        if result.is_error and not text:
+            text = _EMPTY_ERROR
         return wire.Message("tool", text, tool_call_id=result.call_id)
 
-    def _assistant(self, parts: Sequence[Part]) -> wire.Message | None:
+    def _assistant(self, parts: Sequence[Part]) -> wire.Message:
         text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
         calls = [part for part in parts if isinstance(part, ToolCall)]
         reasoning = self._reasoning(parts, has_calls=bool(calls))
-        if not text and not calls:
-            if reasoning:
-                self._lose("turns.reasoning")
-            return None  # nothing Chat knows, e.g. reasoning alone
         details = [_detail(index, each) for index, each in enumerate(reasoning) if each.opaque]
         return wire.Message(
             "assistant",
@@ -174,6 +181,8 @@ class _Writing:
                 raise AssertionError(part)  # users send no other parts
 
     def _document(self, part: Document) -> wire.ContentPart:
+        if part.citations:
+            self._lose("parts.citations")
         if part.text is not None:
             title = f' title="{part.title}"' if part.title else ""
             about = f"{part.context}\n" if part.context else ""
