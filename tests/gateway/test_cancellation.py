@@ -178,7 +178,9 @@ async def test_leaving_does_not_disturb_others_on_the_same_provider(stand: Stand
     assert (await staying).body.endswith(b"data: [DONE]\n\n")
 
 
-async def test_two_hundred_clients_that_leave_leave_nothing_open(stand: Stand) -> None:
+async def test_two_hundred_clients_that_leave_leave_nothing_open(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
     stand.chat.default = [Head(), *map(Chunk, OPENING["chat"]), Hang()]
     stand.messages.default = [Hang()]
     whole = ask_body("messages", "messages")
@@ -200,6 +202,7 @@ async def test_two_hundred_clients_that_leave_leave_nothing_open(stand: Stand) -
     await _assert_nothing_open(stand)
     rows = await stand.gateway.rows(200)
     assert {row["status"] for row in rows} == {"cancelled"}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
