@@ -87,7 +87,7 @@ class _Pairing:
         legal = unique = self._wire_id(tool_id) if tool_id else "call"
         number = index
         while unique in self._used_ids or unique == "call":
-            unique = f"{legal}_{number}"
+            unique = self._wire_id(f"{legal}_{number}")
             number += 1
         self._used_ids.add(unique)
         return unique

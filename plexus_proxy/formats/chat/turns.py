@@ -79,14 +79,16 @@ class _Writing:
 
     def _known(self, parts: Iterable[Part]) -> Iterator[Part]:
         for part in parts:
-            if isinstance(part, Foreign):
-                self._lose("turns.foreign")
-            elif not isinstance(part, Text | Refusal) or part.text:
-                yield part
             if part.cache is not None:
                 self._lose("cache")
-            if isinstance(part, ToolResult) and part.is_error:
-                self._lose("parts.is_error")
+            if isinstance(part, Foreign):
+                self._lose("turns.foreign")
+            elif isinstance(part, ToolResult):
+                if part.is_error:
+                    self._lose("parts.is_error")
+                yield replace(part, parts=tuple(self._known(part.parts)))
+            elif not isinstance(part, Text | Refusal) or part.text:
+                yield part
 
     def messages(self, turn: Turn) -> Iterator[wire.Message]:
         match turn.role:
@@ -113,7 +115,7 @@ class _Writing:
     def _tool(self, result: ToolResult, attached: list[wire.ContentPart]) -> wire.Message:
         """The message of one result; what it cannot hold is added to `attached`."""
         texts: list[str] = []
-        for part in self._known(result.parts):
+        for part in result.parts:
             content = self._part(part)
             if isinstance(content, wire.TextPart):
                 texts.append(content.text)
