@@ -390,7 +390,8 @@ async def test_workers_that_share_a_data_dir_leave_whole_copies(
         await until(lambda: kept.read_text() == text_of("key39", "more"))
     assert len(seen) > 3
     assert all(load(text)[0] is not None for text in seen)
-    assert [each.name for each in settings.data_dir.iterdir()] == [LAST_GOOD]
+    # a copy may still be on its way to the disk; what it was written as does not stay behind
+    await until(lambda: [each.name for each in settings.data_dir.iterdir()] == [LAST_GOOD])
 
 
 # --- large files ---
