@@ -77,6 +77,8 @@ class ToolResult(Part, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     is_error: bool = False
     name: str | None = None
+    custom: bool = False
+    """Of a custom tool; known once it stands beside its call."""
 
 
 class Reasoning(Part, frozen=True, kw_only=True):
@@ -182,6 +184,8 @@ class Conversation(Struct, kw_only=True):
     """Chat Completions: the client asked for a usage chunk."""
     legacy_functions: bool = False
     """Chat Completions: the client speaks of `functions`, not of tools, and expects the same."""
+    echo: Mapping[str, Raw] = {}
+    """Responses: fields of the request that every response object repeats."""
     extra: Mapping[str, Raw] = {}
     """Fields only the client's own format knows, by name: recorded as dropped."""
     field_names: Mapping[str, str] = {}
@@ -221,6 +225,8 @@ class Crossing(Struct, kw_only=True):
     """Name on the provider's wire → name the client declared, where they differ."""
     legacy_functions: bool = False
     """Chat clients: answer with `function_call` in place of tool calls."""
+    echo: Mapping[str, Raw] = {}
+    """See Conversation.echo."""
     custom_tools: set[str] = msgspec.field(default_factory=set[str])
     """Client names of custom tools that are emulated as functions with one `input` string."""
 

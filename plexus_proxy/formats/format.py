@@ -87,8 +87,8 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Canonical events → wire bytes for a client. Failure is not among them: the relay ends the
-    stream with `Format.stream_error`."""
+    """Canonical events → wire bytes for a client. Failure may come at any time, also first, and
+    is written as the in-band error; nothing follows it."""
 
     def feed(self, event: Event) -> bytes:
         """`Finish` brings out what was held back for it, and the terminal frame."""
@@ -149,8 +149,9 @@ class Format(Struct, frozen=True, kw_only=True):
     """The fold of the events into a whole answer for the client."""
     reader: Callable[[Crossing], Reader]
     writer: Callable[[Crossing], Writer]
-    stream_error: Callable[[PlexusError], bytes]
-    """The in-band error that ends a stream; nothing may follow it."""
+    stream_error: Callable[[PlexusError, bytes], bytes]
+    """(error, data of the last frame) → the in-band error that ends a stream of the provider's own
+    frames; nothing may follow it."""
     observer: Callable[[], Observer]
     estimated_usage: Callable[[bytes, int, Crossing], bytes]
     """(data of the last frame, characters of output) → the usage frame that a complete stream

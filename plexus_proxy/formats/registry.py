@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from plexus_proxy.formats import chat, messages
+from plexus_proxy.formats import chat, messages, responses
 from plexus_proxy.formats.format import Format
 
-FORMATS: Mapping[str, Format] = {fmt.name: fmt for fmt in (chat.FORMAT, messages.FORMAT)}
+FORMATS: Mapping[str, Format] = {
+    fmt.name: fmt for fmt in (chat.FORMAT, messages.FORMAT, responses.FORMAT)
+}

@@ -104,7 +104,7 @@ class Passthrough:
             return self.close()
         self._ended = True
         self.fault = error
-        return self._format.stream_error(error)
+        return self._format.stream_error(error, self._last)
 
     def remembered(self) -> Remembered | None:
         """Nothing: in the same format clients see the provider's own state and send it back."""
@@ -130,7 +130,6 @@ class Translation:
     """Different formats: frames → events → the client's frames. See Relay."""
 
     __slots__ = (
-        "_client",
         "_ended",
         "_framer",
         "_memory",
@@ -141,7 +140,6 @@ class Translation:
     )
 
     def __init__(self, provider: Format, client: Format, crossing: Crossing) -> None:
-        self._client = client
         self._framer = Framer()
         self._reader = provider.reader(crossing)
         self._writer = client.writer(crossing)
@@ -199,7 +197,7 @@ class Translation:
             return self.close()
         self._ended = True
         self.fault = error
-        return self._client.stream_error(error)
+        return self._writer.feed(Failure(error))
 
     def remembered(self) -> Remembered | None:
         return self._memory.remembered()

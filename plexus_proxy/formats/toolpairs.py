@@ -62,7 +62,9 @@ class _Pairing:
             if isinstance(part, ToolCall):
                 result = self._result_of(part, index)
                 part = structs.replace(part, id=self._unique_id(part.id, index))
-                results.append(structs.replace(result, call_id=part.id, name=part.name))
+                results.append(
+                    structs.replace(result, call_id=part.id, name=part.name, custom=part.custom)
+                )
             parts.append(part)
         own = structs.replace(turn, parts=tuple(parts))
         return (own, Turn("user", tuple(results))) if results else (own,)

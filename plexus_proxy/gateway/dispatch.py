@@ -132,6 +132,7 @@ class Dispatcher:
         crossing: Crossing,
     ) -> bytes:
         conversation = client.read_request(call.body)
+        crossing.echo = conversation.echo
         tool_ids = _tool_ids(conversation)
         if tool_ids and exchange.caller is not None:
             crossing.remembered = self._vault.fetch(

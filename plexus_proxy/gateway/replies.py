@@ -109,6 +109,15 @@ def wrong_method(request: web.Request, fmt: Format, allowed: tuple[str, ...]) ->
     return error_response(fmt, error, request_id_of(request))
 
 
+def no_websocket(request: web.Request, fmt: Format) -> web.Response:
+    """426, on which clients that try a WebSocket first go on with HTTP at once."""
+    error = MethodNotAllowed("WebSockets are not served here; use POST.", allowed=("POST",))
+    response = error_response(fmt, error, request_id_of(request))
+    response.set_status(426)
+    response.headers["upgrade"] = "HTTP/1.1"
+    return response
+
+
 class _Model(msgspec.Struct):
     id: str
     object: str

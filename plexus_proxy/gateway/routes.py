@@ -13,7 +13,13 @@ from plexus_proxy.formats.format import Format
 from plexus_proxy.formats.registry import FORMATS
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
-from plexus_proxy.gateway.replies import model_list, stamp, unknown_path, wrong_method
+from plexus_proxy.gateway.replies import (
+    model_list,
+    no_websocket,
+    stamp,
+    unknown_path,
+    wrong_method,
+)
 from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
 from plexus_proxy.usage.recorder import RECORDER
@@ -22,7 +28,11 @@ from plexus_proxy.vault.reasoning import ReasoningVault
 GATEWAY = web.AppKey("gateway", Gateway)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_CLIENT_PATHS = {"/v1/chat/completions": "chat", "/v1/messages": "messages"}
+_CLIENT_PATHS = {
+    "/v1/chat/completions": "chat",
+    "/v1/messages": "messages",
+    "/v1/responses": "responses",
+}
 _CORS = {
     "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
     "access-control-allow-headers": (
@@ -65,6 +75,8 @@ def catch_all(app: web.Application) -> None:
 def _serving(fmt: Format) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
+            if "websocket" in request.headers.get("upgrade", "").lower():
+                return no_websocket(request, fmt)
             return _preflight(request) or wrong_method(request, fmt, ("POST",))
         return await request.app[GATEWAY].serve(request, fmt)
 

@@ -17,7 +17,7 @@ from plexus_proxy.formats.sse import Framer
 ROOT = Path(__file__).parent.parent / "golden"
 CASES = sorted(path.parent for path in ROOT.glob("*/*/upstream.sse"))
 IDS = [f"{case.parent.name}.{case.name}" for case in CASES]
-CHAT, MESSAGES = FORMATS["chat"], FORMATS["messages"]
+CHAT, MESSAGES, RESPONSES = FORMATS["chat"], FORMATS["messages"], FORMATS["responses"]
 
 
 def crossing(**changed: Any) -> Crossing:

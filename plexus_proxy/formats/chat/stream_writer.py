@@ -295,6 +295,6 @@ def estimated_usage(last: bytes, output_chars: int, crossing: Crossing) -> bytes
     return _usage_chunk(_opening(identity), estimated(output_chars, crossing))
 
 
-def stream_error(error: PlexusError) -> bytes:
+def stream_error(error: PlexusError, _last: bytes = b"") -> bytes:
     """See Format.stream_error. Without [DONE]: the answer is not complete."""
     return b"data: %b\n\n" % _encode(error_body(error))

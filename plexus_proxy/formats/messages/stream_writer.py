@@ -261,7 +261,7 @@ class MessagesWriter:
     }
 
 
-def stream_error(error: PlexusError) -> bytes:
+def stream_error(error: PlexusError, _last: bytes = b"") -> bytes:
     """See Format.stream_error. Without message_stop: the answer is not complete."""
     return _event(b"error", _encode(error_body(error)))
 

@@ -1,0 +1,82 @@
+"""Events of a Responses stream as servers send them. Source: OpenAI API reference, "Streaming
+events"; responses.md §8 of the design notes."""
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+
+class Piece(Struct, frozen=True, gc=False):
+    """A content part or a piece of a summary."""
+
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+    annotations: list["Annotation"] | None = None
+
+
+class Annotation(Struct, frozen=True, gc=False):
+    type: str = ""
+    url: str | None = None
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Item(Struct, frozen=True, gc=False):
+    """An output item; of types not known here only `type` counts."""
+
+    type: str = ""
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+    content: list[Piece] | None = None
+    summary: list[Piece] | None = None
+    encrypted_content: str | None = None
+
+
+class Incomplete(Struct, frozen=True, gc=False):
+    reason: str | None = None
+
+
+class Response(Struct, frozen=True, gc=False):
+    id: str | None = None
+    model: str | None = None
+    status: str | None = None
+    error: Raw | UnsetType = UNSET
+    incomplete_details: Incomplete | None = None
+    output: list[Item] | None = None
+    usage: Raw | UnsetType = UNSET
+
+
+class SentEvent(Struct, frozen=True, gc=False):
+    """Any event: the fields of all that are read."""
+
+    type: str = ""
+    output_index: int = 0
+    content_index: int = 0
+    summary_index: int = 0
+    item_id: str | None = None
+    delta: str | None = None
+    text: str | None = None
+    refusal: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+    item: Item | None = None
+    part: Piece | None = None
+    annotation: Annotation | None = None
+    response: Response | None = None
+
+
+_EVENT = msgspec.json.Decoder(SentEvent)
+TERMINAL = frozenset(("response.completed", "response.incomplete"))
+FAILED = frozenset(("response.failed", "response.cancelled", "error"))
+
+
+def read_event(data: bytes) -> SentEvent | None:
+    """None for an event of a shape we do not know. Raises msgspec.DecodeError if it is no JSON."""
+    try:
+        return _EVENT.decode(data)
+    except msgspec.ValidationError:
+        return None

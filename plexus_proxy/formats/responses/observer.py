@@ -1,0 +1,89 @@
+"""What a usage row and the commit point need of a Responses answer."""
+
+import msgspec
+
+from plexus_proxy.errors import Refused
+from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.refusals import error_of_answer, read_refusal
+from plexus_proxy.formats.responses import events as wire
+from plexus_proxy.formats.responses.usage import known_usage
+from plexus_proxy.formats.sse import Frame
+
+CALLS = ("function_call", "custom_tool_call")
+_RESPONSE = msgspec.json.Decoder(wire.Response)
+
+
+class ResponsesObserver:
+    """See Observer. Complete with response.completed or response.incomplete."""
+
+    __slots__ = (
+        "committed",
+        "complete",
+        "ended",
+        "failure",
+        "finish_reason",
+        "output_chars",
+        "tool_calls",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.output_chars = 0
+        self.tool_calls = 0
+        self.committed = False
+        self.complete = False
+        self.ended = False
+        self.failure: Refused | None = None
+
+    def frame(self, frame: Frame) -> None:
+        if not frame.data:
+            return
+        try:
+            event = wire.read_event(frame.data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        if event is None:
+            return
+        kind = event.type
+        if event.delta:
+            self.output_chars += len(event.delta)
+            self.committed = True
+        elif kind == "response.output_item.added":
+            if event.item is not None and event.item.type in CALLS:
+                self.tool_calls += 1
+                self.committed = True
+        elif kind in wire.TERMINAL:
+            self._end(event.response or wire.Response())
+        elif kind in wire.FAILED or (not kind and b'"error"' in frame.data):
+            self.failure = read_refusal(200, {}, frame.data, in_stream=True)
+
+    def _end(self, response: wire.Response) -> None:
+        self.committed = self.complete = self.ended = True
+        incomplete = response.incomplete_details
+        self.finish_reason = (incomplete and incomplete.reason) or response.status
+        self.usage = known_usage(response.usage)
+        output = response.output or ()
+        calls = sum(item.type in CALLS for item in output)
+        self.tool_calls = max(self.tool_calls, calls)
+        if not self.output_chars:
+            self.output_chars = sum(map(_chars, output))
+
+    def body(self, body: bytes) -> None:
+        response = bodies.decode_answer(_RESPONSE, body)
+        if response.output is None or response.status in ("failed", "cancelled"):
+            error = error_of_answer(body)
+            if not isinstance(error, Refused):
+                raise error
+            self.failure = error
+            return
+        self._end(response)
+
+
+def _chars(item: wire.Item) -> int:
+    pieces = (*(item.content or ()), *(item.summary or ()))
+    return len(item.arguments or item.input or "") + sum(
+        len(piece.text or piece.refusal or "") for piece in pieces
+    )

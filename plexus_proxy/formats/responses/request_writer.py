@@ -1,0 +1,328 @@
+"""The canonical conversation → a request for a Responses provider.
+
+Nothing is stored there (`store: false`), so every item is sent whole and reasoning goes back as its
+encrypted content, only to the provider and model that issued it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from plexus_proxy.errors import BadRequest
+from plexus_proxy.formats import media
+from plexus_proxy.formats.chat.capabilities import capabilities_of
+from plexus_proxy.formats.conversation import (
+    Audio,
+    Conversation,
+    Crossing,
+    Document,
+    Foreign,
+    Image,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from plexus_proxy.formats.effort import effort_of_budget, nearest
+from plexus_proxy.formats.responses import types as wire
+from plexus_proxy.formats.schemas import may_be_strict_for_chat
+from plexus_proxy.formats.toolnames import short_id, wire_name
+from plexus_proxy.formats.toolpairs import merged, paired
+from plexus_proxy.formats.toolset import offered_tools
+
+_MAX_ID_CHARS = 64
+_MAX_SCHEMA_NAME_CHARS = 64
+_SCHEMA_NAME = "response"
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
+_ENCRYPTED = "reasoning.encrypted_content"
+_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+_EMPTY_ERROR = "Error: the tool gave no output."
+_PDF = "application/pdf"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def write_request(conversation: Conversation, crossing: Crossing) -> bytes:
+    """See Format.write_request. Raises BadRequest for what would change the meaning if left out."""
+    return _encode(_Writing(conversation, crossing).request())
+
+
+class _Writing:
+    """One request while it is written."""
+
+    def __init__(self, conversation: Conversation, crossing: Crossing) -> None:
+        self._conversation = conversation
+        self._crossing = crossing
+        self._known = capabilities_of(crossing.model)
+
+    def request(self) -> wire.Request:
+        conversation, crossing, known = self._conversation, self._crossing, self._known
+        self._note_losses()
+        items = list(self._items())
+        instructions = "\n\n".join(each.text for each in conversation.system) or None
+        if not items:
+            if instructions is None:
+                raise BadRequest("The conversation has no content.", param="input")
+            items.append(wire.Message("developer", instructions))
+            instructions = None
+        tools = [self._tool(each) for each in offered_tools(conversation, crossing)]
+        limit = conversation.max_output_tokens
+        user, key = conversation.user, conversation.prompt_cache_key
+        return wire.Request(
+            model=crossing.model,
+            input=items,
+            store=False,
+            instructions=instructions,
+            include=[_ENCRYPTED] if known.efforts else None,
+            max_output_tokens=None if limit is None else max(limit, wire.MIN_OUTPUT_TOKENS),
+            temperature=self._sampling("temperature", conversation.temperature),
+            top_p=self._sampling("top_p", conversation.top_p),
+            tools=tools or None,
+            tool_choice=self._tool_choice() if tools else None,
+            parallel_tool_calls=conversation.parallel_tool_calls if tools else None,
+            text=self._text(),
+            reasoning=self._reasoning_options(),
+            service_tier=conversation.service_tier,
+            metadata=conversation.metadata,
+            user=_short(user) if user else None,
+            prompt_cache_key=_short(key) if key else None,
+            stream=conversation.stream or None,
+        )
+
+    def _lose(self, field: str) -> None:
+        self._conversation.lose(field, self._crossing)
+
+    def _note_losses(self) -> None:
+        conversation, crossing = self._conversation, self._crossing
+        for name in conversation.extra:
+            crossing.drop(name)
+        if conversation.top_k is not None:
+            self._lose("top_k")
+        if conversation.stop:
+            self._lose("stop")
+        tools = [each for each in conversation.tools if isinstance(each, Tool)]
+        if any(each.cache for each in (*conversation.system, *tools)):
+            self._lose("cache")
+        if conversation.reasoning is not None and conversation.reasoning.show is False:
+            crossing.show_reasoning = False
+
+    def _sampling(self, field: str, value: float | None) -> float | None:
+        if value is None or self._known.sampling:
+            return value
+        if value != 1:
+            self._lose(field)
+        return None
+
+    def _tool(self, tool: Tool) -> wire.FunctionTool | wire.CustomTool:
+        name = wire_name(tool.name, wire.TOOL_NAME_CHARS, self._crossing)
+        if tool.custom:
+            form = UNSET if tool.custom_format is None else tool.custom_format
+            return wire.CustomTool(name, tool.description, form)
+        strict = bool(tool.strict)  # left out, the server would try to be strict
+        if strict and not may_be_strict_for_chat(tool.schema):
+            self._lose("tools.strict")
+            strict = False
+        return wire.FunctionTool(name, tool.schema or _NO_PARAMETERS, strict, tool.description)
+
+    def _tool_choice(self) -> str | wire.NamedChoice | None:
+        choice = self._conversation.tool_choice
+        if choice is None:
+            return None
+        if choice.mode != "required" or len(choice.names) != 1:
+            return choice.mode
+        name = choice.names[0]
+        custom = any(
+            isinstance(each, Tool) and each.custom and each.name == name
+            for each in self._conversation.tools
+        )
+        legal = wire_name(name, wire.TOOL_NAME_CHARS, self._crossing)
+        return wire.NamedChoice("custom" if custom else "function", legal)
+
+    def _text(self) -> wire.TextOptions | None:
+        wanted, verbosity = self._conversation.response_format, self._conversation.verbosity
+        form: wire.Format | None = None
+        if wanted is not None and wanted.schema is None:
+            form = wire.Format("json_object")
+        elif wanted is not None and wanted.schema is not None:
+            strict = wanted.strict
+            if strict is None and may_be_strict_for_chat(wanted.schema):
+                strict = True  # other formats always enforce the schema
+            name = _ILLEGAL.sub("_", wanted.name or _SCHEMA_NAME)[:_MAX_SCHEMA_NAME_CHARS]
+            form = wire.Format("json_schema", name, wanted.description, wanted.schema, strict)
+        return wire.TextOptions(form, verbosity) if form or verbosity else None
+
+    def _reasoning_options(self) -> wire.ReasoningOptions | None:
+        control, efforts = self._conversation.reasoning, self._known.efforts
+        if not efforts:
+            if control is not None and control.enabled is not False:
+                self._lose("reasoning")
+            return None
+        effort = control.effort if control else None
+        if control is not None and control.enabled is False:
+            effort = "none"
+        elif control is not None and effort is None and control.budget_tokens is not None:
+            effort = effort_of_budget(control.budget_tokens)
+        if effort == "none" and "none" not in efforts:
+            self._lose("reasoning")
+            effort = None
+        asked = control is not None and control.enabled is not False
+        summary = "auto" if asked and self._crossing.show_reasoning else None
+        word = None if effort is None else nearest(effort, efforts)
+        return wire.ReasoningOptions(word, summary) if word or summary else None
+
+    # Items
+
+    def _items(self) -> Iterator[wire.Item]:
+        known = (
+            Turn(each.role, tuple(self._known_parts(each))) for each in self._conversation.turns
+        )
+        for turn in merged(paired(merged(known), short_id)):
+            match turn.role:
+                case "assistant":
+                    yield from self._assistant(turn.parts)
+                case "system":
+                    texts = [part.text for part in turn.parts if isinstance(part, Text)]
+                    yield wire.Message("developer", "\n\n".join(texts))
+                case "user":
+                    yield from self._user(turn.parts)
+
+    def _known_parts(self, turn: Turn) -> Iterator[Part]:
+        """A turn's parts, with the reasoning its client did not echo."""
+        parts = turn.parts
+        if not any(isinstance(part, Reasoning) for part in parts):
+            ids = (part.id for part in parts if isinstance(part, ToolCall))
+            parts = (*self._crossing.remembered.get(next(ids, ""), ()), *parts)
+        for part in parts:
+            if isinstance(part, Foreign):
+                self._lose("turns.foreign")
+            elif isinstance(part, Reasoning) and not self._is_own(part):
+                self._lose("turns.reasoning")
+            elif not isinstance(part, Text) or part.text:
+                yield part
+            if part.cache is not None:
+                self._lose("cache")
+
+    def _is_own(self, part: Reasoning) -> bool:
+        state, crossing = part.opaque, self._crossing
+        return (
+            state is not None
+            and state.kind == "enc"
+            and (state.issuer, state.model) == (crossing.provider, crossing.model)
+        )
+
+    def _assistant(self, parts: Sequence[Part]) -> Iterator[wire.Item]:
+        """Reasoning stands right before what it led to; without that it is left out."""
+        said: list[wire.OutputPart] = []
+        waiting: list[wire.Item] = []
+        for part in parts:
+            if isinstance(part, Text | Refusal):
+                said.append(
+                    wire.OutputText(part.text)
+                    if isinstance(part, Text)
+                    else wire.RefusalPart(part.text)
+                )
+                continue
+            if said:
+                yield from (*waiting, wire.Message("assistant", said))
+                said, waiting = [], []
+            if isinstance(part, Reasoning):
+                waiting.append(_reasoning(part))
+            elif isinstance(part, ToolCall):
+                yield from (*waiting, self._call(part))
+                waiting = []
+        if said:
+            yield from (*waiting, wire.Message("assistant", said))
+        elif waiting:
+            self._lose("turns.reasoning")
+
+    def _call(self, call: ToolCall) -> wire.Item:
+        name = wire_name(call.name, wire.TOOL_NAME_CHARS, self._crossing)
+        if call.custom:
+            return wire.CustomToolCall(call.id, name, call.arguments)
+        return wire.FunctionCall(call.id, name, call.arguments or "{}")
+
+    def _user(self, parts: Sequence[Part]) -> Iterator[wire.Item]:
+        content: list[wire.InputPart] = []
+        for part in parts:
+            if isinstance(part, ToolResult):
+                yield self._output(part)
+            else:
+                content.append(self._part(part))
+        if len(content) == 1 and isinstance(content[0], wire.InputText):
+            yield wire.Message("user", content[0].text)
+        elif content:
+            yield wire.Message("user", content)
+
+    def _output(self, result: ToolResult) -> wire.Item:
+        parts = [self._part(each) for each in result.parts if not isinstance(each, Foreign)]
+        if len(parts) < len(result.parts):
+            self._lose("turns.foreign")
+        texts = [part.text for part in parts if isinstance(part, wire.InputText)]
+        output = "\n".join(texts) if len(texts) == len(parts) else parts
+        if result.is_error:
+            self._lose("parts.is_error")
+            output = output or _EMPTY_ERROR
+        if result.custom:
+            return wire.CustomToolCallOutput(result.call_id, output)
+        return wire.FunctionCallOutput(result.call_id, output)
+
+    def _part(self, part: Part) -> wire.InputPart:
+        match part:
+            case Text():
+                return wire.InputText(part.text)
+            case Image():
+                return wire.InputImage(_image_url(part), part.detail or "auto")
+            case Document():
+                return self._document(part)
+            case Audio():
+                return wire.InputAudio(wire.InputAudioData(part.data, part.format))
+            case _:
+                raise AssertionError(part)  # users send no other parts
+
+    def _document(self, part: Document) -> wire.InputPart:
+        if part.text is not None:
+            title = f' title="{part.title}"' if part.title else ""
+            about = f"{part.context}\n" if part.context else ""
+            return wire.InputText(f"<document{title}>\n{about}{part.text}\n</document>")
+        if part.context is not None:
+            self._lose("parts.context")
+        if part.url is not None:
+            return wire.InputFile(filename=part.title, file_url=part.url)
+        if part.data is None:
+            raise _no_file_id()
+        name = part.title or "document.pdf"
+        return wire.InputFile(name, media.data_url(part.media_type or _PDF, part.data))
+
+
+def _reasoning(part: Reasoning) -> wire.Reasoning:
+    state = part.opaque
+    assert state is not None  # only own state has come this far
+    summary = [wire.SummaryText(part.text)] if part.text else []
+    return wire.Reasoning(summary, state.item_id or None, state.data)
+
+
+def _image_url(image: Image) -> str:
+    if image.url is not None:
+        return image.url
+    if image.data is None or image.media_type is None:
+        raise _no_file_id()
+    return media.data_url(image.media_type, image.data)
+
+
+def _no_file_id() -> BadRequest:
+    return BadRequest(
+        "Files uploaded to another provider cannot be used with this model: send the content.",
+        param="input",
+    )
+
+
+def _short(text: str) -> str:
+    """An identifier of at most 64 characters; a longer one by its hash."""
+    return text if len(text) <= _MAX_ID_CHARS else hashlib.sha256(text.encode()).hexdigest()
