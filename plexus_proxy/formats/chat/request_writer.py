@@ -1,25 +1,18 @@
 """The canonical conversation → a request for a Chat Completions provider."""
 
-import hashlib
-import re
-
 import msgspec
 from msgspec import UNSET
 
 from plexus_proxy.errors import BadRequest
+from plexus_proxy.formats import openai
 from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
 from plexus_proxy.formats.chat.turns import messages_of
 from plexus_proxy.formats.conversation import Conversation, Crossing, Tool
-from plexus_proxy.formats.effort import effort_of_budget, nearest
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
 
-_MAX_USER_CHARS = 64
-_MAX_SCHEMA_NAME_CHARS = 64
-_SCHEMA_NAME = "response"
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _TIERS = {"fast": "priority"}
 
 _encode = msgspec.json.Encoder().encode
@@ -62,8 +55,8 @@ class _Writing:
             reasoning_effort=self._effort(),
             verbosity=conversation.verbosity,
             service_tier=_TIERS.get(conversation.service_tier or "", conversation.service_tier),
-            user=_short(user) if user else None,
-            prompt_cache_key=_short(key) if key else None,
+            user=openai.identifier(user) if user else None,
+            prompt_cache_key=openai.identifier(key) if key else None,
             stream=conversation.stream or None,
             stream_options=wire.StreamOptions(True) if conversation.stream else None,
         )
@@ -133,28 +126,12 @@ class _Writing:
         strict = wanted.strict
         if strict is None and may_be_strict_for_chat(wanted.schema):
             strict = True  # other formats always enforce the schema
-        name = _ILLEGAL.sub("_", wanted.name or _SCHEMA_NAME)[:_MAX_SCHEMA_NAME_CHARS]
+        name = openai.schema_name(wanted.name)
         schema = wire.JsonSchema(name, wanted.description, wanted.schema, strict)
         return wire.ResponseFormat("json_schema", schema)
 
     def _effort(self) -> str | None:
-        control, efforts = self._conversation.reasoning, self._known.efforts
-        if control is None:
-            return None
-        effort = control.effort
-        if control.enabled is False:
-            effort = "none"
-        elif effort is None and control.budget_tokens is not None:
-            effort = effort_of_budget(control.budget_tokens)
-        if effort is None:
-            return None
-        if not efforts or (effort == "none" and "none" not in efforts):
-            if efforts or effort != "none":
-                self._lose("reasoning")
-            return None
-        return nearest(effort, efforts)
-
-
-def _short(text: str) -> str:
-    """An identifier of at most 64 characters; a longer one by its hash."""
-    return text if len(text) <= _MAX_USER_CHARS else hashlib.sha256(text.encode()).hexdigest()
+        effort, lost = openai.effort_of(self._conversation.reasoning, self._known.efforts)
+        if lost:
+            self._lose("reasoning")
+        return effort

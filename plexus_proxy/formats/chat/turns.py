@@ -5,12 +5,12 @@ nothing else before those. `tool` messages hold text only, so images among the r
 user message. Source: chat-completions.md §3 and translation rules §3, §4, §6 of the design notes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats import media
+from plexus_proxy.formats import openai
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
@@ -19,7 +19,6 @@ from plexus_proxy.formats.conversation import (
     Conversation,
     Crossing,
     Document,
-    Foreign,
     Image,
     Part,
     Reasoning,
@@ -29,13 +28,11 @@ from plexus_proxy.formats.conversation import (
     ToolResult,
     Turn,
 )
-from plexus_proxy.formats.toolnames import short_id, wire_name
-from plexus_proxy.formats.toolpairs import merged, paired
+from plexus_proxy.formats.toolnames import wire_name
 
 _IMAGE_ATTACHED = "[image attached below]"
 _FILE_ATTACHED = "[file attached below]"
-_EMPTY_ERROR = "Error: the tool gave no output."
-_PDF = "application/pdf"
+_PARAM = "messages"
 
 
 def messages_of(conversation: Conversation, crossing: Crossing) -> list[wire.Message]:
@@ -44,8 +41,7 @@ def messages_of(conversation: Conversation, crossing: Crossing) -> list[wire.Mes
     messages: list[wire.Message] = []
     if system := "\n\n".join(each.text for each in conversation.system):
         messages.append(wire.Message("system", system))
-    known = (Turn(each.role, tuple(writing.known_parts(each))) for each in conversation.turns)
-    for turn in merged(paired(merged(known), short_id)):
+    for turn in openai.paired_turns(conversation, crossing):
         messages += writing.messages(turn)
     return messages
 
@@ -58,37 +54,6 @@ class _Writing:
 
     def _lose(self, field: str) -> None:
         self._conversation.lose(field, self._crossing)
-
-    def known_parts(self, turn: Turn) -> Sequence[Part]:
-        """A turn's parts that Chat can say, with the reasoning its client did not echo. None if
-        they are reasoning alone."""
-        known = list(self._known(turn.parts))
-        if turn.role != "assistant":
-            return known
-        said = [part for part in known if not isinstance(part, Image | Document | Audio)]
-        if len(said) < len(known):  # only users may send these
-            self._lose("turns.foreign")
-        thought = [part for part in said if isinstance(part, Reasoning)]
-        if thought and len(thought) == len(said):
-            self._lose("turns.reasoning")
-            return ()
-        if thought:
-            return said
-        ids = (part.id for part in said if isinstance(part, ToolCall))
-        return (*self._crossing.remembered.get(next(ids, ""), ()), *said)
-
-    def _known(self, parts: Iterable[Part]) -> Iterator[Part]:
-        for part in parts:
-            if part.cache is not None:
-                self._lose("cache")
-            if isinstance(part, Foreign):
-                self._lose("turns.foreign")
-            elif isinstance(part, ToolResult):
-                if part.is_error:
-                    self._lose("parts.is_error")
-                yield replace(part, parts=tuple(self._known(part.parts)))
-            elif not isinstance(part, Text | Refusal) or part.text:
-                yield part
 
     def messages(self, turn: Turn) -> Iterator[wire.Message]:
         match turn.role:
@@ -124,7 +89,7 @@ class _Writing:
                 attached.append(content)
         text = "\n".join(texts)
         if result.is_error and not text:
-            text = _EMPTY_ERROR
+            text = openai.EMPTY_ERROR
         return wire.Message("tool", text, tool_call_id=result.call_id)
 
     def _assistant(self, parts: Sequence[Part]) -> wire.Message:
@@ -146,21 +111,13 @@ class _Writing:
         found = [part for part in parts if isinstance(part, Reasoning)]
         kept: list[Reasoning] = []
         for part in found:
-            if self._is_own(part):
+            if openai.is_own(part, self._crossing):
                 kept.append(part)
             elif self._wants_reasoning and has_calls and part.text:
                 kept.append(replace(part, opaque=None))
         if len(kept) < len(found):
             self._lose("turns.reasoning")
         return kept
-
-    def _is_own(self, part: Reasoning) -> bool:
-        state = part.opaque
-        return (
-            state is not None
-            and state.issuer == self._crossing.provider
-            and state.model == self._crossing.model
-        )
 
     def _call(self, call: ToolCall) -> wire.ToolCall:
         name = wire_name(call.name, wire.TOOL_NAME_CHARS, self._crossing)
@@ -174,7 +131,8 @@ class _Writing:
             case Text():
                 return wire.TextPart(text=part.text)
             case Image():
-                return wire.ImagePart(image_url=wire.ImageUrl(_image_url(part), part.detail))
+                url = openai.image_url(part, _PARAM)
+                return wire.ImagePart(image_url=wire.ImageUrl(url, part.detail))
             case Document():
                 return self._document(part)
             case Audio():
@@ -185,10 +143,8 @@ class _Writing:
     def _document(self, part: Document) -> wire.ContentPart:
         if part.citations:
             self._lose("parts.citations")
-        if part.text is not None:
-            title = f' title="{part.title}"' if part.title else ""
-            about = f"{part.context}\n" if part.context else ""
-            return wire.TextPart(text=f"<document{title}>\n{about}{part.text}\n</document>")
+        if (text := openai.document_text(part)) is not None:
+            return wire.TextPart(text=text)
         if part.context is not None:
             self._lose("parts.context")
         if part.url is not None:
@@ -196,26 +152,7 @@ class _Writing:
                 "This model's provider does not take documents by URL: send the content.",
                 param="messages",
             )
-        if part.data is None:
-            raise _no_file_id()
-        kind = part.media_type or _PDF
-        name = part.title or "document.pdf"
-        return wire.FilePart(file=wire.File(name, media.data_url(kind, part.data)))
-
-
-def _image_url(image: Image) -> str:
-    if image.url is not None:
-        return image.url
-    if image.data is None or image.media_type is None:
-        raise _no_file_id()
-    return media.data_url(image.media_type, image.data)
-
-
-def _no_file_id() -> BadRequest:
-    return BadRequest(
-        "Files uploaded to another provider cannot be used with this model: send the content.",
-        param="messages",
-    )
+        return wire.FilePart(file=wire.File(*openai.file_of(part, _PARAM)))
 
 
 def _detail(index: int, part: Reasoning) -> wire.ReasoningDetail:

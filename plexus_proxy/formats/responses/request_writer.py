@@ -4,22 +4,19 @@ Nothing is stored there (`store: false`), so every item is sent whole and reason
 encrypted content, only to the provider and model that issued it.
 """
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats import media
+from plexus_proxy.formats import openai
 from plexus_proxy.formats.chat.capabilities import capabilities_of
 from plexus_proxy.formats.conversation import (
     Audio,
     Conversation,
     Crossing,
     Document,
-    Foreign,
     Image,
     Part,
     Reasoning,
@@ -28,23 +25,15 @@ from plexus_proxy.formats.conversation import (
     Tool,
     ToolCall,
     ToolResult,
-    Turn,
 )
-from plexus_proxy.formats.effort import effort_of_budget, nearest
 from plexus_proxy.formats.responses import types as wire
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
-from plexus_proxy.formats.toolnames import short_id, wire_name
-from plexus_proxy.formats.toolpairs import merged, paired
+from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
 
-_MAX_ID_CHARS = 64
-_MAX_SCHEMA_NAME_CHARS = 64
-_SCHEMA_NAME = "response"
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _ENCRYPTED = "reasoning.encrypted_content"
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
-_EMPTY_ERROR = "Error: the tool gave no output."
-_PDF = "application/pdf"
+_PARAM = "input"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,8 +80,8 @@ class _Writing:
             reasoning=self._reasoning_options(),
             service_tier=conversation.service_tier,
             metadata=conversation.metadata,
-            user=_short(user) if user else None,
-            prompt_cache_key=_short(key) if key else None,
+            user=openai.identifier(user) if user else None,
+            prompt_cache_key=openai.identifier(key) if key else None,
             stream=conversation.stream or None,
         )
 
@@ -154,36 +143,23 @@ class _Writing:
             strict = wanted.strict
             if strict is None and may_be_strict_for_chat(wanted.schema):
                 strict = True  # other formats always enforce the schema
-            name = _ILLEGAL.sub("_", wanted.name or _SCHEMA_NAME)[:_MAX_SCHEMA_NAME_CHARS]
+            name = openai.schema_name(wanted.name)
             form = wire.Format("json_schema", name, wanted.description, wanted.schema, strict)
         return wire.TextOptions(form, verbosity) if form or verbosity else None
 
     def _reasoning_options(self) -> wire.ReasoningOptions | None:
-        control, efforts = self._conversation.reasoning, self._known.efforts
-        if not efforts:
-            if control is not None and control.enabled is not False:
-                self._lose("reasoning")
-            return None
-        effort = control.effort if control else None
-        if control is not None and control.enabled is False:
-            effort = "none"
-        elif control is not None and effort is None and control.budget_tokens is not None:
-            effort = effort_of_budget(control.budget_tokens)
-        if effort == "none" and "none" not in efforts:
+        control = self._conversation.reasoning
+        effort, lost = openai.effort_of(control, self._known.efforts)
+        if lost:
             self._lose("reasoning")
-            effort = None
-        asked = control is not None and control.enabled is not False
+        asked = control is not None and control.enabled is not False and self._known.efforts
         summary = "auto" if asked and self._crossing.show_reasoning else None
-        word = None if effort is None else nearest(effort, efforts)
-        return wire.ReasoningOptions(word, summary) if word or summary else None
+        return wire.ReasoningOptions(effort, summary) if effort or summary else None
 
     # Items
 
     def _items(self) -> Iterator[wire.Item]:
-        known = (
-            Turn(each.role, tuple(self._known_parts(each))) for each in self._conversation.turns
-        )
-        for turn in merged(paired(merged(known), short_id)):
+        for turn in openai.paired_turns(self._conversation, self._crossing):
             match turn.role:
                 case "assistant":
                     yield from self._assistant(turn.parts)
@@ -193,29 +169,9 @@ class _Writing:
                 case "user":
                     yield from self._user(turn.parts)
 
-    def _known_parts(self, turn: Turn) -> Iterator[Part]:
-        """A turn's parts, with the reasoning its client did not echo."""
-        parts = turn.parts
-        if not any(isinstance(part, Reasoning) for part in parts):
-            ids = (part.id for part in parts if isinstance(part, ToolCall))
-            parts = (*self._crossing.remembered.get(next(ids, ""), ()), *parts)
-        for part in parts:
-            if isinstance(part, Foreign):
-                self._lose("turns.foreign")
-            elif isinstance(part, Reasoning) and not self._is_own(part):
-                self._lose("turns.reasoning")
-            elif not isinstance(part, Text) or part.text:
-                yield part
-            if part.cache is not None:
-                self._lose("cache")
-
     def _is_own(self, part: Reasoning) -> bool:
-        state, crossing = part.opaque, self._crossing
-        return (
-            state is not None
-            and state.kind == "enc"
-            and (state.issuer, state.model) == (crossing.provider, crossing.model)
-        )
+        state = part.opaque
+        return state is not None and state.kind == "enc" and openai.is_own(part, self._crossing)
 
     def _assistant(self, parts: Sequence[Part]) -> Iterator[wire.Item]:
         """Reasoning stands right before what it led to; without that it is left out."""
@@ -233,7 +189,10 @@ class _Writing:
                 yield from (*waiting, wire.Message("assistant", said))
                 said, waiting = [], []
             if isinstance(part, Reasoning):
-                waiting.append(_reasoning(part))
+                if self._is_own(part):
+                    waiting.append(_reasoning(part))
+                else:
+                    self._lose("turns.reasoning")
             elif isinstance(part, ToolCall):
                 yield from (*waiting, self._call(part))
                 waiting = []
@@ -261,14 +220,11 @@ class _Writing:
             yield wire.Message("user", content)
 
     def _output(self, result: ToolResult) -> wire.Item:
-        parts = [self._part(each) for each in result.parts if not isinstance(each, Foreign)]
-        if len(parts) < len(result.parts):
-            self._lose("turns.foreign")
+        parts = [self._part(each) for each in result.parts]
         texts = [part.text for part in parts if isinstance(part, wire.InputText)]
         output = "\n".join(texts) if len(texts) == len(parts) else parts
-        if result.is_error:
-            self._lose("parts.is_error")
-            output = output or _EMPTY_ERROR
+        if result.is_error and not output:
+            output = openai.EMPTY_ERROR
         if result.custom:
             return wire.CustomToolCallOutput(result.call_id, output)
         return wire.FunctionCallOutput(result.call_id, output)
@@ -278,7 +234,7 @@ class _Writing:
             case Text():
                 return wire.InputText(part.text)
             case Image():
-                return wire.InputImage(_image_url(part), part.detail or "auto")
+                return wire.InputImage(openai.image_url(part, _PARAM), part.detail or "auto")
             case Document():
                 return self._document(part)
             case Audio():
@@ -287,18 +243,15 @@ class _Writing:
                 raise AssertionError(part)  # users send no other parts
 
     def _document(self, part: Document) -> wire.InputPart:
-        if part.text is not None:
-            title = f' title="{part.title}"' if part.title else ""
-            about = f"{part.context}\n" if part.context else ""
-            return wire.InputText(f"<document{title}>\n{about}{part.text}\n</document>")
+        if part.citations:
+            self._lose("parts.citations")
+        if (text := openai.document_text(part)) is not None:
+            return wire.InputText(text)
         if part.context is not None:
             self._lose("parts.context")
         if part.url is not None:
             return wire.InputFile(filename=part.title, file_url=part.url)
-        if part.data is None:
-            raise _no_file_id()
-        name = part.title or "document.pdf"
-        return wire.InputFile(name, media.data_url(part.media_type or _PDF, part.data))
+        return wire.InputFile(*openai.file_of(part, _PARAM))
 
 
 def _reasoning(part: Reasoning) -> wire.Reasoning:
@@ -306,23 +259,3 @@ def _reasoning(part: Reasoning) -> wire.Reasoning:
     assert state is not None  # only own state has come this far
     summary = [wire.SummaryText(part.text)] if part.text else []
     return wire.Reasoning(summary, state.item_id or None, state.data)
-
-
-def _image_url(image: Image) -> str:
-    if image.url is not None:
-        return image.url
-    if image.data is None or image.media_type is None:
-        raise _no_file_id()
-    return media.data_url(image.media_type, image.data)
-
-
-def _no_file_id() -> BadRequest:
-    return BadRequest(
-        "Files uploaded to another provider cannot be used with this model: send the content.",
-        param="input",
-    )
-
-
-def _short(text: str) -> str:
-    """An identifier of at most 64 characters; a longer one by its hash."""
-    return text if len(text) <= _MAX_ID_CHARS else hashlib.sha256(text.encode()).hexdigest()
