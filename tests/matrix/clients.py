@@ -1,0 +1,201 @@
+"""The official SDKs as clients: one question, and what was heard, in no format's words."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from anthropic import AsyncAnthropic
+from anthropic.types import Message
+from openai import AsyncOpenAI
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
+from support.gateway import Stand
+from support.sdks import anthropic_settings, openai_settings
+
+from matrix.cases import Call, Usage
+
+NAMES = ("get_weather", "Get_Time", "ping", "write")
+SCHEMA = {"type": "object", "properties": {}}
+QUESTION = "What is teal?"
+
+
+@dataclass(frozen=True)
+class Heard:
+    text: str
+    thought: str
+    refusal: str
+    calls: tuple[Call, ...]
+    end: str
+    usage: Usage
+
+
+async def ask(stand: Stand, fmt: str, alias: str, *, stream: bool) -> Heard:
+    """Raises the SDK's own error."""
+    return await {"chat": _chat, "messages": _messages, "responses": _responses}[fmt](
+        stand, alias, stream
+    )
+
+
+async def _chat(stand: Stand, alias: str, stream: bool) -> Heard:
+    request: dict[str, Any] = {
+        "model": alias,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "tools": [
+            {"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in NAMES
+        ],
+    }
+    async with AsyncOpenAI(**openai_settings(stand)) as client:
+        if not stream:
+            return _of_chat(await client.chat.completions.create(**request))
+        request |= {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = [each async for each in await client.chat.completions.create(**request)]
+    thought = "".join(
+        (choice.delta.model_extra or {}).get("reasoning_content") or ""
+        for chunk in chunks
+        for choice in chunk.choices
+    )
+    state: ChatCompletionStreamState[Any] = ChatCompletionStreamState()
+    for chunk in chunks:
+        state.handle_chunk(chunk)
+    # the final completion would be an exception for an answer that was cut or filtered
+    return _of_chat(state.current_completion_snapshot, thought)
+
+
+def _of_chat(answer: ChatCompletion, thought: str | None = None) -> Heard:
+    choice = answer.choices[0]
+    message, usage = choice.message, answer.usage
+    assert usage is not None
+    assert usage.prompt_tokens_details is not None
+    assert usage.completion_tokens_details is not None
+    if thought is None:
+        thought = (message.model_extra or {}).get("reasoning_content") or ""
+    read = usage.prompt_tokens_details.cached_tokens or 0
+    extra: Any = usage.prompt_tokens_details
+    written = getattr(extra, "cache_write_tokens", 0) or 0
+    reasoning = usage.completion_tokens_details.reasoning_tokens or 0
+    calls = [
+        Call(each.id, each.function.name, json.loads(each.function.arguments))
+        for each in message.tool_calls or ()
+        if each.type == "function"
+    ]
+    ends = {"stop": "stop", "tool_calls": "tools", "length": "length", "content_filter": "filter"}
+    return Heard(
+        text=message.content or "",
+        thought=thought,
+        refusal=message.refusal or "",
+        calls=tuple(calls),
+        end=ends[choice.finish_reason],
+        usage=Usage(
+            usage.prompt_tokens - read - written,
+            read,
+            written,
+            usage.completion_tokens - reasoning,
+            reasoning,
+        ),
+    )
+
+
+async def _messages(stand: Stand, alias: str, stream: bool) -> Heard:
+    request: dict[str, Any] = {
+        "model": alias,
+        "max_tokens": 1000,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "tools": [{"name": name, "input_schema": SCHEMA} for name in NAMES],
+    }
+    async with AsyncAnthropic(**anthropic_settings(stand)) as client:
+        if not stream:
+            return _of_message(await client.messages.create(**request))
+        async with client.messages.stream(**request) as events:
+            return _of_message(await events.get_final_message())
+
+
+def _of_message(message: Message) -> Heard:
+    usage = message.usage
+    ends = {
+        "end_turn": "stop",
+        "tool_use": "tools",
+        "max_tokens": "length",
+        "refusal": "filter",
+    }
+    details: Any = getattr(usage, "output_tokens_details", None)
+    thought = 0
+    if details is not None:
+        thought = (
+            details["thinking_tokens"] if isinstance(details, dict) else details.thinking_tokens
+        )
+    return Heard(
+        text="".join(each.text for each in message.content if each.type == "text"),
+        thought="".join(each.thinking for each in message.content if each.type == "thinking"),
+        refusal="",
+        calls=tuple(
+            Call(each.id, each.name, dict(each.input))  # type: ignore[call-overload]
+            for each in message.content
+            if each.type == "tool_use"
+        ),
+        end=ends[str(message.stop_reason)],
+        usage=Usage(
+            usage.input_tokens,
+            usage.cache_read_input_tokens or 0,
+            usage.cache_creation_input_tokens or 0,
+            usage.output_tokens - (thought or 0),
+            thought or 0,
+        ),
+    )
+
+
+async def _responses(stand: Stand, alias: str, stream: bool) -> Heard:
+    request: dict[str, Any] = {
+        "model": alias,
+        "input": QUESTION,
+        "tools": [
+            {"type": "function", "name": name, "parameters": SCHEMA, "strict": False}
+            for name in NAMES
+        ],
+        "reasoning": {"summary": "auto"},
+    }
+    async with AsyncOpenAI(**openai_settings(stand)) as client:
+        if not stream:
+            return _of_response(await client.responses.create(**request))
+        final: Response | None = None
+        async with client.responses.stream(**request) as events:
+            async for event in events:
+                if event.type in ("response.completed", "response.incomplete"):
+                    final = event.response
+    assert final is not None
+    return _of_response(final)
+
+
+def _of_response(response: Response) -> Heard:
+    usage = response.usage
+    assert usage is not None
+    read = usage.input_tokens_details.cached_tokens
+    written = usage.input_tokens_details.cache_write_tokens
+    reasoning = usage.output_tokens_details.reasoning_tokens
+    parts = [part for item in response.output if item.type == "message" for part in item.content]
+    calls = [
+        Call(item.call_id, item.name, json.loads(item.arguments))
+        for item in response.output
+        if item.type == "function_call"
+    ]
+    incomplete = {"max_output_tokens": "length", "content_filter": "filter"}
+    reason = response.incomplete_details.reason if response.incomplete_details else None
+    return Heard(
+        text="".join(part.text for part in parts if part.type == "output_text"),
+        thought="".join(
+            piece.text
+            for item in response.output
+            if item.type == "reasoning"
+            for piece in item.summary
+        ),
+        refusal="".join(part.refusal for part in parts if part.type == "refusal"),
+        calls=tuple(calls),
+        end=incomplete[reason] if reason else "tools" if calls else "stop",
+        usage=Usage(
+            usage.input_tokens - read - written,
+            read,
+            written,
+            usage.output_tokens - reasoning,
+            reasoning,
+        ),
+    )

@@ -1,0 +1,122 @@
+"""Every client format in front of every provider format: what was said is what is heard.
+
+The official SDKs ask the running gateway, a real server answers as each format's own servers do.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from anthropic import APIStatusError as AnthropicError
+from openai import APIStatusError as OpenAIError
+from support.fake_provider import Chunk, FakeProvider, Head, Step, Whole, fake_provider
+from support.gateway import Stand, StandBuilder
+
+from matrix.cases import CASES, Call, Case, Refusal, Thought, Usage
+from matrix.clients import Heard, ask
+from matrix.providers import body, frames, says
+
+FORMATS = ("chat", "messages", "responses")
+STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+CLIENTS = pytest.mark.parametrize("client", FORMATS)
+PROVIDERS = pytest.mark.parametrize("provider", FORMATS)
+
+
+@pytest.fixture
+async def matrix(tmp_path: Path) -> AsyncIterator[tuple[Stand, FakeProvider]]:
+    """A gateway whose alias `to-<format>` leads to one server that can play every format."""
+    async with fake_provider() as upstream:
+        builder = StandBuilder(tmp_path, upstream, upstream)
+        builder.config["providers"] = {
+            fmt: {
+                "api_base_url": {fmt: upstream.url},
+                "api_key": "k",
+                "models": {f"up-{fmt}": {}},
+            }
+            for fmt in FORMATS
+        }
+        builder.config["models"] = {
+            f"to-{fmt}": {"targets": [{"provider": fmt, "model": f"up-{fmt}"}]} for fmt in FORMATS
+        }
+        async with builder.started() as running:
+            yield running, upstream
+
+
+def answering(provider: str, case: Case, stream: bool) -> list[Step]:
+    if not stream:
+        return [Whole(body(provider, case))]
+    return [Head(), *map(Chunk, frames(provider, case))]
+
+
+def expected(client: str, provider: str, case: Case) -> Heard:
+    """The case itself, less what a format cannot say."""
+    text, refusal, end = case.text, "".join(each.text for each in case.of(Refusal)), str(case.end)
+    if client == "messages" and refusal:
+        text, refusal, end = refusal, "", "filter"  # stop_reason refusal stands for both
+    return Heard(
+        text=text,
+        thought="".join(each.text for each in case.of(Thought)),
+        refusal=refusal,
+        calls=tuple(case.of(Call)),
+        end=end,
+        usage=case.usage,
+    )
+
+
+@STREAMS
+@PROVIDERS
+@CLIENTS
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_what_a_provider_says_is_what_a_client_hears(
+    matrix: tuple[Stand, FakeProvider], client: str, provider: str, case: Case, stream: bool
+) -> None:
+    if not says(provider, case):
+        pytest.skip(f"{provider} cannot say it")
+    stand, upstream = matrix
+    upstream.default = answering(provider, case, stream)
+    heard = await ask(stand, client, f"to-{provider}", stream=stream)
+    assert heard == expected(client, provider, case)
+    row = await stand.gateway.row()
+    counted = Usage(
+        row["input_tokens"],
+        row["cache_read_tokens"],
+        row["cache_write_tokens"],
+        row["output_tokens"],
+        row["reasoning_tokens"],
+    )
+    assert counted == case.usage
+    assert (row["status"], row["tool_calls"]) == ("success", len(case.of(Call)))
+
+
+ERRORS = {
+    400: (400, 400),
+    401: (502, 502),
+    404: (404, 404),
+    413: (413, 413),
+    429: (429, 429),
+    500: (502, 502),
+    503: (503, 529),
+}
+"""What the provider answers → what a client of another format is told: OpenAI's, Anthropic's."""
+
+
+@STREAMS
+@PROVIDERS
+@CLIENTS
+@pytest.mark.parametrize("status", ERRORS)
+async def test_what_a_provider_refuses_is_refused(
+    matrix: tuple[Stand, FakeProvider], client: str, provider: str, status: int, stream: bool
+) -> None:
+    stand, upstream = matrix
+    said = {"message": "so it is", "type": "some_error"}
+    wrapped = {"type": "error", "error": said} if provider == "messages" else {"error": said}
+    upstream.default = [Whole(wrapped, status)]
+    with pytest.raises((OpenAIError, AnthropicError)) as caught:
+        await ask(stand, client, f"to-{provider}", stream=stream)
+    told = ERRORS[status][client == "messages"]
+    if client == provider and status not in (401, 403):
+        told = status  # the provider's own words
+    assert caught.value.status_code == told
+    assert "so it is" in str(caught.value)
+    row = await stand.gateway.row()
+    assert (row["status"], row["attempts"][0]["http_status"]) == ("error", status)
