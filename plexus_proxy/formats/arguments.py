@@ -23,13 +23,19 @@ _CUSTOM = msgspec.json.Decoder(_CustomInput)
 
 def as_object(text: str) -> Raw:
     """Arguments as a JSON object: nothing is {}, other values become a member of one."""
+    value = object_of(text)
+    return raw({INVALID: text.strip()}) if value is None else value
+
+
+def object_of(text: str) -> Raw | None:
+    """As `as_object`; None for arguments that are no JSON."""
     text = text.strip()
     if not text:
         return _EMPTY
     try:
         msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return raw({INVALID: text})
+        return None
     value = Raw(text.encode())
     return value if text.startswith("{") else raw({"value": value})
 

@@ -1,8 +1,9 @@
 """Opaque reasoning state on its way through a client of another format, and back.
 
-An envelope is `gw1.` + base64url(JSON). It stands where the client's format has a signature or
-encrypted text, so the client replays it unread; only the provider that issued the state gets the
-state again, natively. An envelope itself must never reach a provider.
+An envelope is `gw1.` + base64url(JSON), or where a format takes nothing but base64, the base64 of
+the same JSON. It stands where the client's format has a signature or encrypted text, so the client
+replays it unread; only the provider that issued the state gets the state again, natively. An
+envelope itself must never reach a provider.
 """
 
 import base64
@@ -32,18 +33,33 @@ _CONTENT = msgspec.json.Decoder(_Content)
 
 def pack(opaque: Opaque) -> str:
     """The envelope of `opaque`; equal state gives equal text."""
-    content = _Content(
-        _VERSION, opaque.issuer, opaque.kind, opaque.model, opaque.data, opaque.item_id
-    )
-    return PREFIX + base64.urlsafe_b64encode(_encode(content)).decode().rstrip("=")
+    return PREFIX + base64.urlsafe_b64encode(_sealed(opaque)).decode().rstrip("=")
 
 
 def unpack(text: str) -> Opaque | None:
     """What is in an envelope; None for anything else, however damaged."""
-    if not text.startswith(PREFIX):
-        return None
+    return _opened(text[len(PREFIX) :]) if text.startswith(PREFIX) else None
+
+
+def pack_base64(opaque: Opaque) -> str:
+    """The envelope as plain base64, for fields that clients decode."""
+    return base64.b64encode(_sealed(opaque)).decode()
+
+
+def unpack_base64(text: str) -> Opaque | None:
+    """What is in such an envelope, in either alphabet, padded or not; None for anything else."""
+    return _opened(text.rstrip("=").replace("+", "-").replace("/", "_"))
+
+
+def _sealed(opaque: Opaque) -> bytes:
+    return _encode(
+        _Content(_VERSION, opaque.issuer, opaque.kind, opaque.model, opaque.data, opaque.item_id)
+    )
+
+
+def _opened(text: str) -> Opaque | None:
     try:
-        code = text[len(PREFIX) :].encode("ascii")
+        code = text.encode("ascii")
         padded = code + b"=" * (-len(code) % 4)
         content = _CONTENT.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (UnicodeError, binascii.Error, msgspec.DecodeError, RecursionError):

@@ -2,11 +2,11 @@
 
 Providers, and the proxies in front of them, answer errors as JSON objects, lists, JSON inside JSON
 strings, plain text, HTML and nothing at all, sometimes with status 200. Sources: provider-errors.md
-§1-5 of the design notes; OpenAI and Anthropic error references.
+§1-5 of the design notes; OpenAI, Anthropic and Gemini error references, google.rpc.error_details.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
@@ -39,6 +39,20 @@ _TYPE_STATUS = {
     "server_is_overloaded": 503,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # google.rpc.Code
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "out_of_range": 400,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "not_found": 404,
+    "aborted": 409,
+    "already_exists": 409,
+    "resource_exhausted": 429,
+    "cancelled": 499,
+    "unimplemented": 501,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
 }
 """The status an error type stands for when the HTTP status says 200."""
 
@@ -96,6 +110,10 @@ _CREDIT_WORDS = (
 _QUOTA_WORDS = ("quota exceeded", "account balance", "quota limit", "usage limit")
 """On a 400 these mean an empty account; on a 429 they may be about a short window."""
 
+_KEY_INVALID = "API_KEY_INVALID"
+"""Google answers a bad key with 400 and this reason."""
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
+
 _ERROR_FIELDS = ("error", "errorMessage", "message", "detail")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
@@ -111,6 +129,9 @@ def read_refusal(
     said = _said(value)
     if status < 400:
         status = _implied_status(said)
+    details = list(_details(value))
+    if status == 400 and any(each.get("reason") == _KEY_INVALID for each in details):
+        status = 401
     message = _message(value, body) or f"The provider answered {status} without a message."
     code = next((each for each in said if not each.isdigit()), None)
     return Refused(
@@ -120,7 +141,7 @@ def read_refusal(
         body=body,
         headers=headers,
         code=code,
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=retry_after_s(headers) or _retry_delay_s(details),
         in_stream=in_stream,
     )
 
@@ -150,6 +171,15 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return _sane((until - now).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+def _retry_delay_s(details: Sequence[Mapping[str, Any]]) -> float | None:
+    """From google.rpc.RetryInfo."""
+    for each in details:
+        found = _DURATION.fullmatch(str(each.get("retryDelay")))
+        if found:
+            return _sane(float(found[1]))
+    return None
 
 
 def _number(text: str | None) -> float | None:
@@ -186,6 +216,16 @@ def _objects(value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         yield fields
         for name in ("response", "error", "errorMessage", "message", "detail"):
             yield from _objects(fields.get(name), depth + 1)
+
+
+def _details(value: Any) -> Iterator[Mapping[str, Any]]:
+    """google.rpc.error_details of all error objects."""
+    for found in _objects(value):
+        details = found.get("details")
+        if isinstance(details, list):
+            for each in cast("list[Any]", details):
+                if isinstance(each, dict):
+                    yield cast("dict[str, Any]", each)
 
 
 def _said(value: Any) -> list[str]:
