@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET
 
-from plexus_proxy.errors import Garbled, Refused
+from plexus_proxy.errors import Garbled, PlexusError, Refused
 from plexus_proxy.formats import arguments, ids
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import (
@@ -142,16 +142,23 @@ class GeminiReader:
         content = candidate.content
         if content is not None and content.parts:
             for part in content.parts:
+                if part.function_call is not None and not part.function_call.name:
+                    error = Garbled("The provider's answer calls a tool without naming it.")
+                    self._fail(error, events)
+                    return
                 self._part(part, events)
         word = candidate.finish_reason
         if not word or word == UNSPECIFIED:
             return
         reason = read_reason(word, has_output=self._has_output, message=candidate.finish_message)
         if isinstance(reason, Refused):
-            self._done = True
-            events.append(Failure(reason))
+            self._fail(reason, events)
         else:
             self._finish = reason
+
+    def _fail(self, error: PlexusError, events: list[Event]) -> None:
+        self._done = True
+        events.append(Failure(error))
 
     def _part(self, part: answers.Part, events: list[Event]) -> None:
         text = part.text
@@ -207,12 +214,10 @@ class GeminiReader:
             self._close(events)
 
     def _call(self, call: answers.FunctionCall, events: list[Event]) -> None:
-        if not call.name:
-            raise Garbled("The provider's answer calls a tool without naming it.")
         self._close(events)
         self._calls += 1
         index = self._take_index()
-        name = self._crossing.tool_names.get(call.name, call.name)
+        name = self._crossing.tool_names.get(call.name or "", call.name or "")
         is_custom = name in self._crossing.custom_tools
         tool_id = call.id or ids.tool_id(self._crossing, index)
         events.append(BlockStart(index, "tool", tool_id, name, is_custom))
