@@ -4,10 +4,11 @@ them without state. Source: Gemini API reference, "GenerateContentResponse"."""
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from plexus_proxy.errors import Garbled
+from plexus_proxy.errors import Garbled, Refused
 from plexus_proxy.formats import arguments
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.gemini.usage import WireUsage
+from plexus_proxy.formats.refusals import error_of_answer, read_refusal
 
 
 class FunctionCall(Struct, frozen=True, gc=False):
@@ -113,6 +114,15 @@ def read_whole(body: bytes) -> Chunk:
     if chunk is None:
         raise Garbled("The provider's answer is of an unknown shape.")
     return chunk
+
+
+def error_of_whole(chunk: Chunk, body: bytes) -> Refused | Garbled | None:
+    """Why a whole answer is none, if it is none."""
+    if chunk.is_error:
+        return read_refusal(200, {}, body)
+    if first_candidate(chunk) is None and not chunk.block_reason:
+        return error_of_answer(body)
+    return None
 
 
 def _odd_chunk(data: bytes) -> Chunk | None:

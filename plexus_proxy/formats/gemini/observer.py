@@ -2,13 +2,12 @@
 
 import msgspec
 
-from plexus_proxy.errors import Refused
+from plexus_proxy.errors import Garbled, Refused
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.gemini import answers
 from plexus_proxy.formats.gemini.errors import read_error
 from plexus_proxy.formats.gemini.reasons import UNSPECIFIED, read_reason
 from plexus_proxy.formats.gemini.usage import WireUsage, merge_usage, read_usage
-from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
 
 
@@ -63,10 +62,10 @@ class GeminiObserver:
 
     def body(self, body: bytes) -> None:
         chunk = answers.read_whole(body)
-        if chunk.is_error or not (chunk.candidates or chunk.block_reason):
-            error = error_of_answer(body)
-            if not isinstance(error, Refused):
-                raise error
+        error = answers.error_of_whole(chunk, body)
+        if isinstance(error, Garbled):
+            raise error
+        if error is not None:
             self.failure = error
             return
         self._chunk(chunk)

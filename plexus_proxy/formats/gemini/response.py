@@ -14,7 +14,6 @@ from plexus_proxy.formats.gemini import answers
 from plexus_proxy.formats.gemini.parts import Part, PartsWriter
 from plexus_proxy.formats.gemini.reasons import STOP
 from plexus_proxy.formats.gemini.stream_reader import GeminiReader
-from plexus_proxy.formats.refusals import error_of_answer
 
 _PARTS = msgspec.json.Decoder(list[Part])
 
@@ -22,9 +21,9 @@ _PARTS = msgspec.json.Decoder(list[Part])
 def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     """See Format.read_response."""
     chunk = answers.read_whole(body)
+    if (error := answers.error_of_whole(chunk, body)) is not None:
+        raise error
     candidate = answers.first_candidate(chunk)
-    if chunk.is_error or (candidate is None and not chunk.block_reason):
-        raise error_of_answer(body)
     if candidate is not None:
         ended = replace(candidate, finish_reason=candidate.finish_reason or STOP)
         chunk = replace(chunk, candidates=[ended])
