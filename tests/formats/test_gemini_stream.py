@@ -412,13 +412,14 @@ def test_state_before_a_call_ends_the_thought_before_it() -> None:
     assert [each.kind for each in events if isinstance(each, BlockStart)] == ["reasoning", "tool"]
 
 
-def test_state_on_a_text_stands_before_it_and_parts_it_from_others() -> None:
+def test_state_on_a_text_stands_after_it_and_parts_it_from_what_follows() -> None:
+    """It often comes with the last words of a sentence, which belong to the others."""
     events = read(GEMINI, chunk(text("a"), text("b", STATE), text("c"), finish="STOP"))
     blocks = fold(events).blocks
     assert [(block.kind, block.text) for block in blocks] == [
-        ("text", "a"),
+        ("text", "ab"),
         ("reasoning", ""),
-        ("text", "bc"),
+        ("text", "c"),
     ]
     assert blocks[1].opaque == gsig()
 
@@ -857,17 +858,16 @@ def test_citations_survive_both_ways() -> None:
 
 def test_p50_a_keepalive_is_an_empty_text_part() -> None:
     """P50: and it commits nothing, nor does it say anything."""
-    chunk = json.loads(GEMINI.keepalive.removeprefix(b"data: "))
-    assert chunk == {
+    sent = json.loads(GEMINI.keepalive.removeprefix(b"data: "))
+    assert sent == {
         "candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": 0}]
     }
     assert GEMINI.keepalive.endswith(b"\n\n")
     assert not observed(GEMINI, GEMINI.keepalive).committed
-    assert to(CHAT, GEMINI.keepalive, chunk_of("a"), FINISH).text == "a"
-
-
-def chunk_of(said: str) -> bytes:
-    return chunk(text(said))
+    assert to(CHAT, GEMINI.keepalive, FINISH).text == ""
+    assert (
+        read_gemini(GEMINI.keepalive + write(GEMINI, [Start("", "m"), Finish("stop")])).text == ""
+    )
 
 
 def test_p22_each_delta_is_written_at_once() -> None:

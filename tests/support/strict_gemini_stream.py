@@ -28,6 +28,7 @@ STATUSES = {
     503: {"UNAVAILABLE"},
     504: {"DEADLINE_EXCEEDED"},
 }
+KEEPALIVE = {"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": 0}]}
 SAME = {"modelVersion", "responseId"}
 COUNTS = {"promptTokenCount", "candidatesTokenCount", "totalTokenCount"}
 MORE_COUNTS = {
@@ -90,7 +91,7 @@ class _Gemini:
                 raise AssertionError(f"no JSON (P50): {record!r}") from error
             if "error" in chunk:
                 self.error(chunk)
-            else:
+            elif chunk != KEEPALIVE:
                 self.chunk(chunk)
         if answer.error is None:
             assert answer.reason is not None, "neither a finish reason nor an error"

@@ -1,10 +1,10 @@
 """Gemini stream → canonical events.
 
 The wire has no blocks: a part of another kind than the last one, a call and opaque state end the
-open text or thought and begin the next. Calls are whole. State stands before what it signs: it ends
-the thought that came before, or makes one without text. What a chunk says about the end is held
-until the stream's end, since more may follow; without any the answer was cut. A whole answer is a
-stream of one chunk.
+open text or thought and begin the next. Calls are whole. State becomes that of the open thought, or
+of one without text: before the call that carries it, after the text that does, which is not torn
+from what came before. What a chunk says about the end is held until the stream's end, since more
+may follow; without any the answer was cut. A whole answer is a stream of one chunk.
 
 Source: Gemini API reference, "GenerateContentResponse"; translation rules §15.5.
 """
@@ -171,11 +171,11 @@ class GeminiReader:
                 events.append(ReasoningDelta(self._plain("reasoning", events), text))
             self._state(part, events)
         else:
-            self._state(part, events)
             if text:
                 events.append(TextDelta(self._plain("text", events), text))
             if self._open_kind == "text":
                 self._texts.append(text or "")
+            self._state(part, events)
         self._parts += 1
 
     def _plain(self, kind: _Plain, events: list[Event]) -> int:
