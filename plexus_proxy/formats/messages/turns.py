@@ -21,10 +21,10 @@ from plexus_proxy.formats.conversation import (
     Reasoning,
     Refusal,
     Text,
-    ToolCall,
     ToolResult,
     Turn,
 )
+from plexus_proxy.formats.replay import with_own_reasoning
 from plexus_proxy.formats.toolnames import legal_id
 from plexus_proxy.formats.toolpairs import merged, paired
 
@@ -55,7 +55,9 @@ def _cleaned(turn: Turn, conversation: Conversation, crossing: Crossing) -> Turn
     parts: Iterable[Part]
     match turn.role:
         case "assistant":
-            parts = _assistant_parts(_with_remembered(turn.parts, conversation, crossing))
+            parts = _assistant_parts(
+                with_own_reasoning(turn.parts, _NATIVE_STATE, conversation, crossing)
+            )
         case "system":
             # in the middle only some models take the role, all take it as the user's words
             parts = (
@@ -105,58 +107,3 @@ def _without_blanks(parts: Iterable[Part]) -> list[Part]:
         elif part.cache and out and not out[-1].cache and not isinstance(out[-1], Reasoning):
             out[-1] = replace(out[-1], cache=part.cache)
     return out
-
-
-def _with_remembered(
-    parts: Sequence[Part], conversation: Conversation, crossing: Crossing
-) -> Sequence[Part]:
-    """An assistant turn with the thinking its provider issued: echoed, else remembered, else none.
-
-    Nothing foreign or unsigned is sent: "Invalid signature in thinking block" would be the answer.
-    """
-    kept = [part for part in parts if not isinstance(part, Reasoning) or _is_own(part, crossing)]
-    echoed = [part for part in kept if isinstance(part, Reasoning)]
-    if any(part.text_offset for part in echoed):
-        return _interleaved([part for part in kept if not isinstance(part, Reasoning)], echoed)
-    if echoed:
-        return kept
-    for part in kept:
-        if isinstance(part, ToolCall) and (known := crossing.remembered.get(part.id)):
-            if all(_is_own(each, crossing) for each in known):
-                return _interleaved(kept, known)
-            break
-    if len(kept) < len(parts):
-        conversation.lose("turns.reasoning", crossing)
-    return kept
-
-
-def _is_own(part: Reasoning, crossing: Crossing) -> bool:
-    state = part.opaque
-    return (
-        state is not None
-        and state.kind in _NATIVE_STATE
-        and state.issuer == crossing.provider
-        and state.model == crossing.model
-    )
-
-
-def _interleaved(parts: Sequence[Part], known: Sequence[Reasoning]) -> list[Part]:
-    """Each piece of thinking at its place in the turn's text."""
-    out: list[Part] = []
-    waiting = list(known)
-    offset = 0
-    for part in parts:
-        if not isinstance(part, Text):
-            out += [*waiting, part]
-            waiting = []
-            continue
-        text = part.text
-        while waiting and waiting[0].text_offset < offset + len(text):
-            head = text[: max(0, waiting[0].text_offset - offset)]
-            if head:
-                out.append(replace(part, text=head, cache=None))
-            out.append(waiting.pop(0))
-            text, offset = text[len(head) :], offset + len(head)
-        out.append(replace(part, text=text))
-        offset += len(text)
-    return [*out, *waiting]
