@@ -1,9 +1,11 @@
 """Opaque reasoning state on its way through a client of another format, and back.
 
-An envelope is `gw1.` + base64url(JSON), or where a format takes nothing but base64, the base64 of
-the same JSON. It stands where the client's format has a signature or encrypted text, so the client
-replays it unread; only the provider that issued the state gets the state again, natively. An
-envelope itself must never reach a provider.
+An envelope is `gw1.` + base64url(JSON). It stands where the client's format has a signature or
+encrypted text, so the client replays it unread; only the provider that issued the state gets the
+state again, natively. An envelope itself must never reach a provider.
+
+Gemini's clients want base64 where a signature stands: for them it is the base64 of the same JSON,
+known by how that JSON begins.
 """
 
 import base64
@@ -15,6 +17,7 @@ from msgspec import Struct
 from plexus_proxy.formats.events import Opaque, OpaqueKind
 
 PREFIX = "gw1."
+BASE64_PREFIX = base64.b64encode(b'{"v":1,"issuer"').decode()
 _VERSION = 1
 
 
@@ -29,37 +32,48 @@ class _Content(Struct, frozen=True, omit_defaults=True):
 
 _encode = msgspec.json.Encoder().encode
 _CONTENT = msgspec.json.Decoder(_Content)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def pack(opaque: Opaque) -> str:
     """The envelope of `opaque`; equal state gives equal text."""
-    return PREFIX + base64.urlsafe_b64encode(_sealed(opaque)).decode().rstrip("=")
+    return PREFIX + base64.urlsafe_b64encode(_content(opaque)).decode().rstrip("=")
+
+
+def pack_base64(opaque: Opaque) -> str:
+    """The envelope of `opaque` as base64 alone."""
+    return base64.b64encode(_content(opaque)).decode()
 
 
 def unpack(text: str) -> Opaque | None:
     """What is in an envelope; None for anything else, however damaged."""
-    return _opened(text[len(PREFIX) :]) if text.startswith(PREFIX) else None
-
-
-def pack_base64(opaque: Opaque) -> str:
-    """The envelope as plain base64, for fields that clients decode."""
-    return base64.b64encode(_sealed(opaque)).decode()
+    return _opaque(text[len(PREFIX) :]) if is_envelope(text) else None
 
 
 def unpack_base64(text: str) -> Opaque | None:
-    """What is in such an envelope, in either alphabet, padded or not; None for anything else."""
-    return _opened(text.rstrip("=").replace("+", "-").replace("/", "_"))
+    """What is in an envelope of base64 alone, in either alphabet; None for anything else."""
+    return _opaque(text) if is_base64_envelope(text) else None
 
 
-def _sealed(opaque: Opaque) -> bytes:
+def is_envelope(text: str) -> bool:
+    """True for whatever carries our mark, readable or not: none of it may reach a provider."""
+    return text.startswith(PREFIX)
+
+
+def is_base64_envelope(text: str) -> bool:
+    """The same of envelopes of base64 alone."""
+    return text.startswith(BASE64_PREFIX)
+
+
+def _content(opaque: Opaque) -> bytes:
     return _encode(
         _Content(_VERSION, opaque.issuer, opaque.kind, opaque.model, opaque.data, opaque.item_id)
     )
 
 
-def _opened(text: str) -> Opaque | None:
+def _opaque(text: str) -> Opaque | None:
     try:
-        code = text.encode("ascii")
+        code = text.rstrip("=").encode("ascii").translate(_URL_SAFE)
         padded = code + b"=" * (-len(code) % 4)
         content = _CONTENT.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (UnicodeError, binascii.Error, msgspec.DecodeError, RecursionError):
@@ -67,8 +81,3 @@ def _opened(text: str) -> Opaque | None:
     if content.v != _VERSION:
         return None
     return Opaque(content.kind, content.data, content.issuer, content.model, content.item_id)
-
-
-def is_envelope(text: str) -> bool:
-    """True for whatever carries our mark, readable or not: none of it may reach a provider."""
-    return text.startswith(PREFIX)

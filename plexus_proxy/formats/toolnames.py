@@ -9,17 +9,20 @@ import re
 
 from plexus_proxy.formats.conversation import Crossing
 
+_PLAIN = re.compile(r"[a-zA-Z0-9_-]+")
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _HASH_CHARS = 9  # an underscore and 8 hex digits
 _ID_CHARS = 64
 
 
-def wire_name(name: str, limit: int, crossing: Crossing) -> str:
+def wire_name(name: str, limit: int, crossing: Crossing, is_legal: re.Pattern[str] = _PLAIN) -> str:
     """A tool's name on the provider's wire; remembered in `crossing`, so that answers name the
     tool as the client declared it."""
-    if name and len(name) <= limit and not _ILLEGAL.search(name):
+    if len(name) <= limit and is_legal.fullmatch(name):
         return name
     legal = _hashed(name, limit)
+    if not is_legal.fullmatch(legal):  # a digit at the beginning
+        legal = _hashed(f"_{name}", limit)
     crossing.tool_names[legal] = name
     return legal
 

@@ -4,8 +4,10 @@ from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats.conversation import Conversation, Crossing, ServerTool, Tool
 
 
-def offered_tools(conversation: Conversation, crossing: Crossing) -> list[Tool]:
-    """The client's own tools, each name once, narrowed to those its choice allows.
+def offered_tools(
+    conversation: Conversation, crossing: Crossing, *, narrowed: bool = True
+) -> list[Tool]:
+    """The client's own tools, each name once, `narrowed` to those its choice allows.
 
     Tools that a provider would execute belong to that provider: they are dropped, and refused when
     nothing else is offered or one of them is forced. Raises BadRequest.
@@ -31,6 +33,6 @@ def offered_tools(conversation: Conversation, crossing: Crossing) -> list[Tool]:
         )
     if unknown := [name for name in names if name not in tools and name not in servers]:
         raise BadRequest(f"tool_choice names an unknown tool: '{unknown[0]}'.", param="tool_choice")
-    if not names or (forced and len(names) == 1):
+    if not narrowed or not names or (forced and len(names) == 1):
         return list(tools.values())
     return [tool for name, tool in tools.items() if name in names]

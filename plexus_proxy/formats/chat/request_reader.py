@@ -42,6 +42,7 @@ _FIELD_NAMES = {
     "cache": "prompt_cache_breakpoint",
     "turns.reasoning": "messages.reasoning_content",
     "parts.detail": "messages.content.image_url.detail",
+    "parts.title": "messages.content.file.filename",
     "tools.custom_format": "tools.custom.format",
     "tools.strict": "tools.function.strict",
 }

@@ -51,6 +51,7 @@ _FIELD_NAMES = {
     "parts.is_error": "messages.content.is_error",
     "parts.context": "messages.content.context",
     "parts.citations": "messages.content.citations",
+    "parts.title": "messages.content.title",
 }
 _BILLING_LINE = re.compile(r"\A\s*x-anthropic-billing-header:[^\n]*\n?", re.IGNORECASE)
 _SESSION = re.compile(r"_session_([0-9a-zA-Z-]+)|\"session_id\"\s*:\s*\"([^\"]+)\"")

@@ -1,0 +1,27 @@
+"""What stands in a `thoughtSignature`: state of the provider's own, ours of another, or a word that
+says there is none. Sources: Gemini API, "Thought signatures"; translation rules §10."""
+
+from plexus_proxy.formats import envelope
+from plexus_proxy.formats.events import Opaque
+
+SKIP = "skip_thought_signature_validator"
+"""Takes the place of a signature for calls that come from elsewhere."""
+
+_NONE = frozenset(
+    (
+        SKIP,
+        "context_engineering_is_the_way_to_go",
+        # the same words as SDKs write them that take the signature as bytes
+        "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I",
+        "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv",
+    )
+)
+
+
+def read_signature(text: str | None) -> Opaque | None:
+    """State of the provider's own or of our envelope; None if there is none."""
+    if not text or text.rstrip("=") in _NONE:
+        return None
+    if envelope.is_base64_envelope(text):
+        return envelope.unpack_base64(text)
+    return Opaque("gsig", text)
