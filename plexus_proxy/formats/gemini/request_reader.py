@@ -405,7 +405,8 @@ def _file(file: wire.FileData, path: str) -> Part:
     if family == "audio":
         raise invalid(path, "this model's provider does not take audio by URI.")
     if uri.startswith(_OWN_FILES) or not uri.startswith(("https://", "http://")):
-        return Document(file_id=uri, title=file.display_name)
+        is_image = family == "image"
+        return Image(file_id=uri) if is_image else Document(file_id=uri, title=file.display_name)
     if family == "image":
         return Image(url=uri)
     return Document(url=uri, title=file.display_name)

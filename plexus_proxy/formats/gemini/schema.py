@@ -336,12 +336,13 @@ def _set_values(out: Schema, node: Schema) -> None:
     values = [node["const"]] if "const" in node else _list(node.get("enum"))
     if not values:
         return
-    if None in values:
+    some = [each for each in values if each is not None]
+    if not some:
+        out.setdefault("type", "null")
+        return
+    if len(some) < len(values):
         out["nullable"] = True
-        values = [each for each in values if each is not None]
-        if not values:
-            out.setdefault("type", "null")
-            return
+        values = some
     kind = out.setdefault("type", _type_of(values))
     if kind != "string":
         told = ", ".join(msgspec.json.encode(each).decode() for each in values)
