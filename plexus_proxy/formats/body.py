@@ -30,9 +30,8 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 
-decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-"""A JSON object as its members, each still the client's bytes. Raises msgspec.DecodeError."""
-decode_items = msgspec.json.Decoder(list[Raw]).decode
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ITEMS = msgspec.json.Decoder(list[Raw])
 
 
 def parse(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw) -> T:
@@ -49,6 +48,16 @@ def parse(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw) -> T:
         if mended is None:
             raise
     return decoder.decode(mended)
+
+
+def decode_fields(body: bytes | Raw) -> dict[str, Raw]:
+    """A JSON object as its members, each still the client's bytes. Raises as `parse` does."""
+    return parse(_FIELDS, body)
+
+
+def decode_items(body: bytes | Raw) -> list[Raw]:
+    """A JSON array as its items, likewise."""
+    return parse(_ITEMS, body)
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", body: bytes | Raw, at: str = "") -> T:

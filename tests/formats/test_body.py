@@ -1,11 +1,15 @@
 """Clients' JSON is decoded, or refused with place and reason."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec import Struct
 
 from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats import body
+from plexus_proxy.formats.chat import request_reader as chat
+from plexus_proxy.formats.messages import request_reader as messages
 
 
 class Inner(Struct):
@@ -75,3 +79,9 @@ def test_the_path_of_an_embedded_piece_starts_where_the_piece_stands() -> None:
 )
 def test_half_an_emoji_becomes_the_replacement_character(escaped: bytes, text: str) -> None:
     assert body.decode(OUTER, b'{"model":"' + escaped + b'"}').model == text
+
+
+@pytest.mark.parametrize("read", [chat.read_request, messages.read_request])
+def test_half_an_emoji_does_not_spoil_a_request(read: Any) -> None:
+    sent = rb'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a\ud83d"}]}'
+    assert read(sent).turns[0].parts[0].text == "a\N{REPLACEMENT CHARACTER}"
