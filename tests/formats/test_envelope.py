@@ -61,3 +61,18 @@ def test_junk_is_no_envelope(junk: str) -> None:
 def test_no_text_makes_unpacking_fail(text: str) -> None:
     envelope.unpack(text)
     envelope.unpack("gw1." + text)
+
+
+@given(TEXT)
+def test_an_envelope_of_base64_alone_is_unpacked_in_either_alphabet(data: str) -> None:
+    opaque = Opaque("gsig", data, "p", "m", "id")
+    packed = envelope.pack_base64(opaque)
+    assert envelope.is_base64_envelope(packed)
+    content = base64.b64decode(packed, validate=True)
+    assert envelope.unpack_base64(packed) == opaque
+    assert envelope.unpack_base64(base64.urlsafe_b64encode(content).decode().rstrip("=")) == opaque
+
+
+@pytest.mark.parametrize("junk", ["", "c2ln", envelope.BASE64_PREFIX, envelope.BASE64_PREFIX + "é"])
+def test_junk_is_no_envelope_of_base64(junk: str) -> None:
+    assert envelope.unpack_base64(junk) is None

@@ -15,6 +15,7 @@ from plexus_proxy.formats import body as bodies
 
 _WORD = re.compile(r"(?<=[a-z0-9])_+([a-z0-9])")
 _CAPITAL = re.compile(r"[A-Z]")
+_WHOLE = msgspec.json.Decoder(Raw)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -48,7 +49,8 @@ def _shape(kind: inspect.Type) -> Shape | None:
 
 def camel_case(body: bytes, shape: Shape) -> bytes:
     """`body`, a JSON object, with its fields' names in lowerCamelCase. Raises BadRequest."""
-    return bytes(_object(Raw(body), bodies.decode(_FIELDS, body), shape))
+    whole = bodies.decode(_WHOLE, body)
+    return bytes(_object(whole, bodies.decode(_FIELDS, whole), shape))
 
 
 def _value(value: Raw, shape: Shape) -> Raw:
