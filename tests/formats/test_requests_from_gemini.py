@@ -438,9 +438,32 @@ def test_p63_native_and_foreign_signatures_never_reach_another_vendor() -> None:
         assert over.dropped == (["contents.parts.thoughtSignature"] if known else [])
 
 
-def test_a_signature_on_a_last_empty_part_follows_the_text() -> None:
-    parts = read(model({"text": "abc"}, {"text": "", "thoughtSignature": ENVELOPE})).turns[0].parts
-    assert parts == (Text(text="abc"), Reasoning(text="", opaque=STATE))
+def test_p65_state_of_a_thought_returns_to_it_from_wherever_it_was_carried() -> None:
+    thought, text, end = {"text": "hm", "thought": True}, {"text": "abc"}, {"text": ""}
+    signed = {"thoughtSignature": ENVELOPE}
+    for parts in (
+        [thought | signed, text, call()],
+        [thought, end | signed, text, call()],
+        [thought, text, call() | signed],
+        [thought, text, call(), end | signed],
+    ):
+        first, *rest = read(model(*parts)).turns[0].parts
+        assert first == Reasoning(text="hm", opaque=STATE)
+        assert [type(part) for part in rest] == [Text, ToolCall]
+
+
+def test_p65_state_of_a_thought_the_client_has_not_seen_comes_first() -> None:
+    conversation = read(
+        HI, model({"text": "abc"}, call(thoughtSignature=ENVELOPE)), user(response())
+    )
+    kinds = [block["type"] for block in to_messages(conversation)["messages"][1]["content"]]
+    assert kinds == ["thinking", "text", "tool_use"]
+
+
+def test_a_signature_of_the_vendors_own_stays_where_it_was() -> None:
+    native = Opaque("gsig", NATIVE)
+    parts = read(model({"text": "abc"}, {"text": "", "thoughtSignature": NATIVE})).turns[0].parts
+    assert parts == (Text(text="abc"), Reasoning(text="", opaque=native))
 
 
 def test_thoughts_of_the_user_are_lost() -> None:
@@ -729,6 +752,13 @@ def test_envelopes_never_reach_a_provider(
         call() | {name: NATIVE},
     ]
     assert sent["contents"][0] == HI
+
+
+def test_envelopes_in_lone_objects_never_reach_a_provider() -> None:
+    part = call() | {"thoughtSignature": ENVELOPE}
+    body = json.dumps({"contents": {"role": "model", "parts": part}}).encode()
+    sent = json.loads(splice(read_call(body, "a", False), "gemini-2.5-pro", {}))
+    assert sent == {"contents": {"role": "model", "parts": call()}}
 
 
 def test_an_envelope_quoted_in_text_is_left_alone() -> None:

@@ -3,7 +3,7 @@
 The path says the model and whether to stream, so the body itself needs no change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -80,22 +80,23 @@ def splice(call: Call, model: str, extra: Mapping[str, Any]) -> bytes:
 
 def _cleaned(contents: Raw, model: str) -> Raw:
     """`contents` without the envelopes in signatures."""
-    try:
-        return raw([_cleaned_content(each, model) for each in bodies.decode_items(contents)])
-    except msgspec.DecodeError:
-        return contents  # the provider will say what is wrong with it
+    return _each(contents, lambda content: _cleaned_content(content, model))
 
 
 def _cleaned_content(content: Raw, model: str) -> Raw:
     if _MARKED not in bytes(content):
         return content
     fields = bodies.decode_fields(content)
-    try:
-        parts = bodies.decode_items(fields["parts"])
-    except (KeyError, msgspec.DecodeError):
-        return content
-    fields["parts"] = raw([_cleaned_part(each, model) for each in parts])
+    if "parts" in fields:
+        fields["parts"] = _each(fields["parts"], lambda part: _cleaned_part(part, model))
     return raw(fields)
+
+
+def _each(value: Raw, cleaned: Callable[[Raw], Raw]) -> Raw:
+    """Every object of a list, or a lone one; the provider will say what is wrong with the rest."""
+    if bytes(value).startswith(b"["):
+        return raw([_each(each, cleaned) for each in bodies.decode_items(value)])
+    return cleaned(value) if bytes(value).startswith(b"{") else value
 
 
 def _cleaned_part(part: Raw, model: str) -> Raw:

@@ -29,6 +29,7 @@ from plexus_proxy.formats.conversation import (
     Turn,
 )
 from plexus_proxy.formats.effort import known_effort
+from plexus_proxy.formats.events import Opaque
 from plexus_proxy.formats.gemini import types as wire
 from plexus_proxy.formats.gemini.schema import json_schema
 from plexus_proxy.formats.gemini.signatures import read_signature
@@ -189,12 +190,13 @@ class _Reading:
             at = f"{path}[{index}]"
             self._note_part(part)
             state = read_signature(part.thought_signature)
-            if part.thought or state:
-                if role == "assistant":
-                    text = part.text or "" if part.thought else ""
-                    _add(parts, Reasoning(text=text, opaque=state))
-                else:
+            if role == "user":
+                if part.thought or state:
                     self._lose("contents.parts.thought")
+            elif part.thought:
+                _think(parts, part.text or "", state)
+            elif state is not None:
+                _sign(parts, state)
             if not part.thought:
                 parts += self._part(part, role, at)
             elif part.text is None:
@@ -356,13 +358,28 @@ class _Calls:
         return found[0]
 
 
-def _add(parts: list[Part], thought: Reasoning) -> None:
-    """Add to `parts` a piece of thought, which goes on what comes before until a state ends it."""
+def _think(parts: list[Part], text: str, state: Opaque | None) -> None:
+    """Add to `parts` a piece of thought, which goes on with the last one until a state ends it."""
     last = parts[-1] if parts else None
     if isinstance(last, Reasoning) and last.opaque is None:
-        parts[-1] = replace(last, text=last.text + thought.text, opaque=thought.opaque)
-    elif thought.text or thought.opaque:
-        parts.append(thought)
+        parts[-1] = replace(last, text=last.text + text, opaque=state)
+    elif text or state:
+        parts.append(Reasoning(text=text, opaque=state))
+
+
+def _sign(parts: list[Part], state: Opaque) -> None:
+    """Add to `parts` the state that comes on what the thought has led to.
+
+    It ends the last thought that has none. Where the client has seen no thought, state of another
+    vendor goes to the beginning: there that vendor's own thinking stood."""
+    thoughts = [at for at, part in enumerate(parts) if isinstance(part, Reasoning)]
+    last = parts[thoughts[-1]] if thoughts else None
+    if isinstance(last, Reasoning) and last.opaque is None:
+        parts[thoughts[-1]] = replace(last, opaque=state)
+    elif thoughts or state.kind == "gsig":
+        parts.append(Reasoning(text="", opaque=state))
+    else:
+        parts.insert(0, Reasoning(text="", opaque=state))
 
 
 def _media(part: wire.Part | wire.ResponsePart, path: str) -> Part:

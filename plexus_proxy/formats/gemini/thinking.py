@@ -29,9 +29,7 @@ class Plan(Struct, frozen=True):
 
 def plan(control: ReasoningControl | None, known: Capabilities) -> Plan:
     """An empty config is worse than none, so what says nothing is left out."""
-    if control is None or control == ReasoningControl(show=False):
-        return Plan()
-    if control == ReasoningControl():
+    if control in (None, ReasoningControl(), ReasoningControl(show=False)):
         return Plan()
     is_off = _is_off(control)
     if known.thinking == "none":
