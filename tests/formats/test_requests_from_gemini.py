@@ -156,6 +156,7 @@ EVERYTHING: dict[str, Any] = {
         "candidateCount": 1,
         "maxOutputTokens": 100,
         "stopSequences": ["END"],
+        "seed": 7,
         "presencePenalty": 0.5,
         "responseMimeType": "application/json",
         "responseSchema": {"type": "OBJECT", "properties": {"a_b": {"type": "INTEGER"}}},
@@ -212,6 +213,7 @@ def test_the_whole_request_is_read() -> None:
     assert [turn.role for turn in read.turns] == ["user", "assistant", "user", "assistant", "user"]
     assert (read.temperature, read.top_p, read.top_k) == (0.5, 0.9, 40)
     assert (read.max_output_tokens, read.stop, read.service_tier) == (100, ("END",), "flex")
+    assert (read.seed, read.presence_penalty, read.frequency_penalty) == (7, 0.5, None)
     assert read.tool_choice == ToolChoice("required", ("f",))
     assert read.reasoning == ReasoningControl(effort="high", show=True)
     assert read.response_format == ResponseFormat(
@@ -221,7 +223,6 @@ def test_the_whole_request_is_read() -> None:
     assert list(read.extra) == [
         "safetySettings",
         "labels",
-        "generationConfig.presencePenalty",
         "contents.parts.functionResponse.willContinue",
         "contents.parts.videoMetadata",
         "contents.parts.mediaResolution",
@@ -620,7 +621,7 @@ def test_the_format_of_the_answer_is_read(config: Any, wanted: Any) -> None:
 def test_what_no_other_format_can_say_is_named() -> None:
     config = {
         "responseMimeType": "text/x.enum",
-        "seed": 1,
+        "logprobs": 1,
         "responseLogprobs": False,
         "speechConfig": {},
         "mediaResolution": "MEDIA_RESOLUTION_LOW",
@@ -635,7 +636,7 @@ def test_what_no_other_format_can_say_is_named() -> None:
     ) == [
         "store",
         "brandNew",
-        "generationConfig.seed",
+        "generationConfig.logprobs",
         "generationConfig.mediaResolution",
         "toolConfig.retrievalConfig",
         "tools.functionDeclarations.response",
@@ -650,6 +651,20 @@ def test_what_no_other_format_can_say_is_named() -> None:
 )
 def test_tiers_are_read(tier: str, read_as: str | None) -> None:
     assert read(serviceTier=tier).service_tier == read_as
+
+
+def test_seed_and_penalties_reach_the_providers_that_take_them() -> None:
+    config = {"seed": 0, "presencePenalty": 0.5, "frequencyPenalty": -1}
+    conversation = read(generationConfig=config)
+    body = to_chat(conversation)
+    assert (body["seed"], body["presence_penalty"], body["frequency_penalty"]) == (0, 0.5, -1)
+    over = crossing("gpt-5.2")
+    assert not to_chat(conversation, over).keys() & {"presence_penalty", "frequency_penalty"}
+    names = ["generationConfig.presencePenalty", "generationConfig.frequencyPenalty"]
+    assert over.dropped == names
+    over = crossing()
+    to_messages(conversation, over)
+    assert over.dropped == ["generationConfig.seed", *names]
 
 
 VIDEO = {"mimeType": "video/mp4", "data": "AAAA"}

@@ -871,7 +871,7 @@ def test_sampling_limits_and_tier_are_translated() -> None:
     over = crossing()
     body = translate(
         over=over, temperature=3, top_p=0.5, top_k=4, max_tokens=9, stop="END",
-        service_tier="default",
+        service_tier="default", seed=1, presence_penalty=0.5, frequency_penalty=0,
     )  # fmt: skip
     assert body["generationConfig"] == {
         "temperature": 2.0,
@@ -879,6 +879,9 @@ def test_sampling_limits_and_tier_are_translated() -> None:
         "topK": 4,
         "maxOutputTokens": 9,
         "stopSequences": ["END"],
+        "seed": 1,
+        "presencePenalty": 0.5,
+        "frequencyPenalty": 0,
     }
     assert body["serviceTier"] == "standard"
     assert over.dropped == []

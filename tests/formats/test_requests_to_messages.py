@@ -767,13 +767,13 @@ def test_what_the_provider_cannot_hear_is_named() -> None:
         service_tier="flex",
         n=1,
     ) == [
-        "seed",
         "logit_bias",
-        "presence_penalty",
         "messages.name",
         "verbosity",
         "prompt_cache_key",
         "metadata",
+        "seed",
+        "presence_penalty",
         "service_tier",
     ]
 

@@ -13,7 +13,7 @@ FIELDS = {
     "model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens",
     "temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls",
     "response_format", "reasoning_effort", "verbosity", "service_tier", "user",
-    "prompt_cache_key", "seed", "n",
+    "prompt_cache_key", "seed", "n", "presence_penalty", "frequency_penalty",
 }  # fmt: skip
 MESSAGE_FIELDS = {
     "system": {"role", "content"},

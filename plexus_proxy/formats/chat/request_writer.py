@@ -47,6 +47,9 @@ class _Writing:
             max_tokens=None if known.max_completion_tokens else limit,
             temperature=self._sampling("temperature", conversation.temperature),
             top_p=self._sampling("top_p", conversation.top_p),
+            seed=conversation.seed,
+            presence_penalty=self._penalty("presence_penalty", conversation.presence_penalty),
+            frequency_penalty=self._penalty("frequency_penalty", conversation.frequency_penalty),
             stop=self._stop(),
             tools=tools or None,
             tool_choice=self._tool_choice() if tools else None,
@@ -83,6 +86,13 @@ class _Writing:
         if value is None or self._known.sampling:
             return value
         if value != 1:
+            self._lose(field)
+        return None
+
+    def _penalty(self, field: str, value: float | None) -> float | None:
+        if self._known.sampling:
+            return value
+        if value:
             self._lose(field)
         return None
 

@@ -211,6 +211,9 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     stop: list[str] | None = None
     tools: list[Tool] | None = None
     tool_choice: str | ToolChoice | None = None
@@ -235,6 +238,9 @@ class SentRequest(Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     n: int | None = None
     stop: str | list[str] | None = None
     tools: list[Raw] | None = None

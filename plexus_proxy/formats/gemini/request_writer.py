@@ -142,6 +142,9 @@ class _Writing:
             top_k=conversation.top_k,
             max_output_tokens=conversation.max_output_tokens,
             stop_sequences=self._stop(),
+            seed=conversation.seed,
+            presence_penalty=conversation.presence_penalty,
+            frequency_penalty=conversation.frequency_penalty,
             thinking_config=plan.config,
         )
         wanted = conversation.response_format

@@ -110,6 +110,9 @@ class GenerationConfig(_Wire, frozen=True, kw_only=True):
     candidate_count: int | None = None
     max_output_tokens: int | None = None
     stop_sequences: list[str] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     response_mime_type: str | None = None
     response_schema: Raw | UnsetType = UNSET
     response_json_schema: Raw | UnsetType = UNSET

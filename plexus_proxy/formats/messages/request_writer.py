@@ -119,8 +119,11 @@ class _Writing:
         conversation, crossing = self._conversation, self._crossing
         for name in conversation.extra:
             crossing.drop(name)
-        for field in ("verbosity", "prompt_cache_key", "metadata"):
+        for field in ("verbosity", "prompt_cache_key", "metadata", "seed"):
             if getattr(conversation, field) is not None:
+                self._lose(field)
+        for field in ("presence_penalty", "frequency_penalty"):
+            if getattr(conversation, field):
                 self._lose(field)
         crossing.legacy_functions = conversation.legacy_functions
         if conversation.reasoning is not None and conversation.reasoning.show is False:
