@@ -44,6 +44,18 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
     marks: Marks | None = None
 
 
+class Asked(Struct, frozen=True, gc=False):
+    """What the path of a request says, for formats that say it there and not in the body."""
+
+    model: str = ""
+    stream: bool = False
+    array: bool = False
+    """Gemini: the stream is to be one JSON array, not SSE."""
+
+
+IN_BODY = Asked()
+
+
 class Observer(Protocol):
     """Reads, from upstream frames or bodies, what the usage row and the commit point need.
 
@@ -128,20 +140,20 @@ class Format(Struct, frozen=True, kw_only=True):
 
     name: str
     """As in the config: chat, messages."""
-    endpoint: str
-    """Path below a provider's base URL."""
+    endpoint: Callable[[str, bool], str]
+    """(model, stream) → path below a provider's base URL."""
     done: bytes
     """The terminal frame of a complete stream."""
     keepalive: bytes
     """A frame every client of the format ignores, sent while the upstream is silent."""
 
-    read_call: Callable[[bytes], Call]
+    read_call: Callable[[bytes, Asked], Call]
     """Peek at a client's body. Raises BadRequest with the field's name."""
     splice: Callable[[Call, str, Mapping[str, Any]], bytes]
     """The client's body with another model name and extra top-level fields; nothing else changes,
     except that Chat asks for a usage chunk when streaming, and that envelopes of other issuers
     are taken out (they must never reach a provider)."""
-    read_request: Callable[[bytes], Conversation]
+    read_request: Callable[[bytes, Asked], Conversation]
     write_request: Callable[[Conversation, Crossing], bytes]
     read_response: Callable[[bytes, Crossing], list[Event]]
     """A whole provider answer as the events its stream would have been. Raises Garbled, Refused."""

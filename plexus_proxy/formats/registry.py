@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from plexus_proxy.formats import chat, messages, responses
+from plexus_proxy.formats import chat, gemini, messages, responses
 from plexus_proxy.formats.format import Format
 
 FORMATS: Mapping[str, Format] = {
-    fmt.name: fmt for fmt in (chat.FORMAT, messages.FORMAT, responses.FORMAT)
+    fmt.name: fmt for fmt in (chat.FORMAT, messages.FORMAT, responses.FORMAT, gemini.FORMAT)
 }

@@ -14,7 +14,7 @@ from plexus_proxy.config.model import Provider
 from plexus_proxy.config.timeouts import ResolvedTimeouts
 from plexus_proxy.errors import PlexusError, UpstreamFault
 from plexus_proxy.formats.conversation import Conversation, Crossing, ToolCall
-from plexus_proxy.formats.format import Call, Format
+from plexus_proxy.formats.format import Asked, Call, Format
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.routing.access import DEMO_SCHEME
 from plexus_proxy.routing.aliases import Candidate, Route
@@ -131,7 +131,7 @@ class Dispatcher:
         candidate: Candidate,
         crossing: Crossing,
     ) -> bytes:
-        conversation = client.read_request(call.body)
+        conversation = client.read_request(call.body, Asked(call.model, call.stream))
         crossing.echo = conversation.echo
         tool_ids = _tool_ids(conversation)
         if tool_ids and exchange.caller is not None:

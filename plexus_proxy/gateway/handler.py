@@ -8,10 +8,12 @@ from functools import partial
 from random import Random
 
 from aiohttp import web
+from msgspec import structs
 
 from plexus_proxy.config.store import ConfigStore
 from plexus_proxy.errors import PlexusError
-from plexus_proxy.formats.format import Format
+from plexus_proxy.formats.format import IN_BODY, Asked, Format
+from plexus_proxy.formats.gemini.array import KEEPALIVE, ArrayRelay
 from plexus_proxy.gateway.auth import authenticate
 from plexus_proxy.gateway.body import read_json_body
 from plexus_proxy.gateway.dispatch import Dispatcher, Reply
@@ -50,7 +52,9 @@ class Gateway:
         self._formats = formats
         self._random = random
 
-    async def serve(self, request: web.Request, fmt: Format) -> web.StreamResponse:
+    async def serve(
+        self, request: web.Request, fmt: Format, asked: Asked = IN_BODY
+    ) -> web.StreamResponse:
         """One exchange from head to row. A client that leaves shows up as CancelledError, or as
         ConnectionResetError from a write; both end the upstream request at once."""
         request_id = request[REQUEST_ID] = new_request_id()
@@ -61,12 +65,12 @@ class Gateway:
             config = snapshot.config
             exchange.caller = authenticate(request.headers, request.query, snapshot)
             body = await read_json_body(request, config.limits)
-            call = exchange.call = fmt.read_call(body)
+            call = exchange.call = fmt.read_call(body, asked)
             exchange.route = route(call.model, fmt.name, self._formats, snapshot, self._random)
             reply = await self._dispatcher.dispatch(
                 exchange, call, exchange.route, from_client(request.headers), snapshot.timeouts
             )
-            return await self._reply(reply, request, exchange)
+            return await self._reply(reply, request, exchange, array=asked.array)
         except PlexusError as error:
             return self._failed(exchange, fmt, error)
         except (asyncio.CancelledError, ConnectionResetError):
@@ -92,10 +96,12 @@ class Gateway:
         return response
 
     async def _reply(
-        self, reply: Reply, request: web.Request, exchange: Exchange
+        self, reply: Reply, request: web.Request, exchange: Exchange, *, array: bool
     ) -> web.StreamResponse:
         if isinstance(reply.answer, Whole):
             return self._whole(reply, reply.answer, exchange)
+        if array:
+            return await self._stream(reply, as_array(reply.answer), request, exchange)
         return await self._stream(reply, reply.answer, request, exchange)
 
     def _whole(self, reply: Reply, answer: Whole, exchange: Exchange) -> web.Response:
@@ -110,20 +116,24 @@ class Gateway:
         self, reply: Reply, primed: Primed, request: web.Request, exchange: Exchange
     ) -> web.StreamResponse:
         headers = from_provider(primed.headers)
-        if not headers.get("content-type", "").startswith("text/event-stream"):
+        relay, answer = primed.relay, primed.answer
+        keepalive = reply.client.keepalive
+        if isinstance(relay, ArrayRelay):
+            headers["content-type"] = "application/json; charset=utf-8"
+            keepalive = KEEPALIVE
+        elif not headers.get("content-type", "").startswith("text/event-stream"):
             headers["content-type"] = "text/event-stream; charset=utf-8"
         headers["cache-control"] = "no-cache"
         headers["x-accel-buffering"] = "no"
         client = ClientStream(request, headers)
         exchange.http_status = 200
-        relay, answer = primed.relay, primed.answer
         try:
             await client.start(primed.head)
             if answer is not None:
                 pump = Pump(
                     relay,
                     client,
-                    reply.client.keepalive,
+                    keepalive,
                     reply.clock.limit_s("idle"),
                     partial(scrub, provider=reply.attempt.candidate.provider),
                 )
@@ -142,3 +152,10 @@ class Gateway:
         found = answer.remembered if isinstance(answer, Whole) else answer.relay.remembered()
         if found is not None and exchange.caller is not None:
             self._vault.keep(exchange.caller.key_name, found, time.monotonic())
+
+
+def as_array(primed: Primed) -> Primed:
+    """A stream as the JSON array that Gemini's clients may ask for."""
+    relay = ArrayRelay(primed.relay)
+    head = relay.elements(primed.head, is_end=primed.answer is None)
+    return structs.replace(primed, head=head, relay=relay)

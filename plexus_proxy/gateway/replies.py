@@ -86,6 +86,8 @@ def _is_relayable(error: Refused) -> bool:
 
 def format_of_path(path: str, headers: Mapping[str, str], formats: Mapping[str, Format]) -> Format:
     """Whose error shape a request to an unknown path or with a wrong method expects."""
+    if path.startswith(("/v1beta/", "/v1alpha/")) or ":" in path or "x-goog-api-key" in headers:
+        return formats["gemini"]
     if path.startswith("/v1/messages") or "anthropic-version" in headers:
         return formats["messages"]
     return formats["chat"]

@@ -9,7 +9,7 @@ from aiohttp import web
 from plexus_proxy import tasks
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.demo.server import DEMO
-from plexus_proxy.formats.format import Format
+from plexus_proxy.formats.format import Asked, Format
 from plexus_proxy.formats.registry import FORMATS
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
@@ -33,6 +33,9 @@ _CLIENT_PATHS = {
     "/v1/messages": "messages",
     "/v1/responses": "responses",
 }
+_GEMINI_PATH = "/{version:v1beta|v1|v1alpha}/{collection:models|tunedModels}/{call:.+:.+}"
+_VERBS = {"generateContent": False, "streamGenerateContent": True}
+"""Verb of a Gemini path → whether it streams."""
 _CORS = {
     "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
     "access-control-allow-headers": (
@@ -64,6 +67,7 @@ def setup(app: web.Application) -> None:
     app.on_response_prepare.append(stamp)
     for path, name in _CLIENT_PATHS.items():
         app.router.add_route("*", path, _serving(FORMATS[name]))
+    app.router.add_route("*", _GEMINI_PATH, _serve_gemini)
     app.router.add_route("*", "/v1/models", _models)
 
 
@@ -81,6 +85,21 @@ def _serving(fmt: Format) -> Handler:
         return await request.app[GATEWAY].serve(request, fmt)
 
     return serve
+
+
+async def _serve_gemini(request: web.Request) -> web.StreamResponse:
+    """The model and the verb are in the path; the model may hold slashes and colons."""
+    fmt = FORMATS["gemini"]
+    if request.method != "POST":
+        return _preflight(request) or wrong_method(request, fmt, ("POST",))
+    model, _, verb = request.match_info["call"].rpartition(":")
+    if request.match_info["collection"] == "tunedModels":
+        model = f"tunedModels/{model}"
+    if verb not in _VERBS:
+        return unknown_path(request, FORMATS)
+    stream = _VERBS[verb]
+    array = stream and request.query.get("alt") != "sse"
+    return await request.app[GATEWAY].serve(request, fmt, Asked(model, stream, array))
 
 
 async def _models(request: web.Request) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.golden import CASES, CHAT, IDS, MESSAGES, crossing, format_of, others, read, write
 from support.golden import translated as translate
+from support.strict_gemini_stream import read_gemini
 from support.strict_responses import read_responses
 from support.strict_streams import Answer, read_chat, read_messages, records
 
@@ -46,6 +47,7 @@ READERS: dict[str, Any] = {
     "chat": read_chat,
     "messages": read_messages,
     "responses": read_responses,
+    "gemini": read_gemini,
 }
 DEPTHS = pytest.mark.parametrize("depth", ["few", pytest.param("many", marks=pytest.mark.long)])
 """How many examples: the profile of hypothesis goes by the marker (conftest.py)."""
@@ -207,6 +209,9 @@ def told_its_finish(fmt: Format, stream: bytes) -> bool:
         is_told |= value.get("type") in ("response.completed", "response.incomplete")
         choices = value.get("choices") or [{}]
         is_told |= bool(choices[0].get("finish_reason"))
+        candidates = value.get("candidates") or [{}]
+        reason = candidates[0].get("finishReason")
+        is_told |= bool(reason) and reason != "MALFORMED_FUNCTION_CALL"  # nothing was said
         delta = value.get("delta")
         is_told |= isinstance(delta, dict) and bool(delta.get("stop_reason"))
     return is_told

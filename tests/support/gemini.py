@@ -1,36 +1,11 @@
-"""The answer side of the Gemini format, and its frames as providers send them, short to write."""
+"""Frames of Gemini providers, short to write."""
 
 import json
 from typing import Any
 
-from msgspec.structs import replace
-from support.golden import CHAT
+from plexus_proxy.formats.registry import FORMATS
 
-from plexus_proxy.formats.gemini.errors import read_error, write_error
-from plexus_proxy.formats.gemini.headers import provider_headers
-from plexus_proxy.formats.gemini.observer import GeminiObserver, is_usage_only
-from plexus_proxy.formats.gemini.response import read_response, write_response
-from plexus_proxy.formats.gemini.stream_reader import GeminiReader
-from plexus_proxy.formats.gemini.stream_writer import DONE, KEEPALIVE, GeminiWriter, stream_error
-
-GEMINI = replace(
-    CHAT,
-    name="gemini",
-    done=DONE,
-    keepalive=KEEPALIVE,
-    read_response=read_response,
-    write_response=write_response,
-    reader=GeminiReader,
-    writer=GeminiWriter,
-    stream_error=stream_error,
-    observer=GeminiObserver,
-    estimated_usage=lambda _last, _chars, _crossing: b"",
-    is_usage_only=is_usage_only,
-    provider_headers=provider_headers,
-    read_error=read_error,
-    write_error=write_error,
-)
-"""Its request side is not looked at here."""
+GEMINI = FORMATS["gemini"]
 
 
 def sse(value: Any) -> bytes:

@@ -19,7 +19,7 @@ from plexus_proxy.formats.format import Format
 
 FORMAT = Format(
     name="chat",
-    endpoint="/chat/completions",
+    endpoint=lambda _model, _stream: "/chat/completions",
     done=DONE,
     keepalive=KEEPALIVE,
     read_call=read_call,

@@ -29,6 +29,7 @@ from plexus_proxy.formats.conversation import (
     Turn,
 )
 from plexus_proxy.formats.effort import known_effort
+from plexus_proxy.formats.format import IN_BODY, Asked
 
 _FORMAT = "chat"
 _REQUEST = msgspec.json.Decoder(wire.SentRequest)
@@ -58,7 +59,7 @@ _TOOL = msgspec.json.Decoder(wire.Tool)
 _STRING = msgspec.json.Decoder(str)
 
 
-def read_request(body: bytes) -> Conversation:
+def read_request(body: bytes, _asked: Asked = IN_BODY) -> Conversation:
     """See Format.read_request. Raises BadRequest naming the path."""
     return _Reading(bodies.decode(_REQUEST, body)).conversation(bodies.decode_fields(body))
 

@@ -55,6 +55,6 @@ class GeminiWriter(PartsWriter):
     }
 
 
-def stream_error(error: PlexusError) -> bytes:
+def stream_error(error: PlexusError, _last: bytes = b"") -> bytes:
     """See Format.stream_error. Without a finish reason: the answer is not complete."""
     return b"data: %b\n\n" % _encode(error_body(error))

@@ -13,7 +13,7 @@ from plexus_proxy.formats.messages.stream_writer import PING, STOP, MessagesWrit
 
 FORMAT = Format(
     name="messages",
-    endpoint="/messages",
+    endpoint=lambda _model, _stream: "/messages",
     done=STOP,
     keepalive=PING,
     read_call=read_call,

@@ -10,7 +10,7 @@ from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.envelope import PREFIX
-from plexus_proxy.formats.format import Call, Marks
+from plexus_proxy.formats.format import IN_BODY, Asked, Call, Marks
 from plexus_proxy.formats.splice import Fields, Peek, peek
 from plexus_proxy.formats.splice import splice as splice_body
 
@@ -68,7 +68,7 @@ class _Thinking(Struct, frozen=True, gc=False):
 _THINKING = msgspec.json.Decoder(_Thinking)
 
 
-def read_call(body: bytes) -> Call:
+def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
     """What the corridor needs to know of a body. Raises BadRequest naming the field."""
     peeked, model, span = peek(_PEEK, body)
     messages = peeked.messages

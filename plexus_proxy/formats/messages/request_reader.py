@@ -32,6 +32,7 @@ from plexus_proxy.formats.conversation import (
 )
 from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Citation, Opaque, OpaqueKind
+from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.messages import types as wire
 
 _FORMAT = "messages"
@@ -102,7 +103,7 @@ _URL_CITATION = msgspec.json.Decoder(_UrlCitation)
 _TOOL_FIELDS = frozenset((*wire.Tool.__struct_fields__, "type"))
 
 
-def read_request(body: bytes) -> Conversation:
+def read_request(body: bytes, _asked: Asked = IN_BODY) -> Conversation:
     """See Format.read_request. Raises BadRequest naming the path."""
     return _Reading(bodies.decode(_REQUEST, body)).conversation(bodies.decode_fields(body))
 

@@ -14,7 +14,7 @@ from plexus_proxy.formats.responses.stream_writer import KEEPALIVE, ResponsesWri
 
 FORMAT = Format(
     name="responses",
-    endpoint="/responses",
+    endpoint=lambda _model, _stream: "/responses",
     done=b"",  # response.completed has said it all
     keepalive=KEEPALIVE,
     read_call=read_call,

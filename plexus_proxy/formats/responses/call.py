@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.envelope import PREFIX
-from plexus_proxy.formats.format import Call, Marks
+from plexus_proxy.formats.format import IN_BODY, Asked, Call, Marks
 from plexus_proxy.formats.splice import Fields, Peek, peek
 from plexus_proxy.formats.splice import splice as splice_body
 
@@ -41,7 +41,7 @@ class _WholeItem(Struct, frozen=True, gc=False):
 _ITEM = msgspec.json.Decoder(_WholeItem)
 
 
-def read_call(body: bytes) -> Call:
+def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
     """What the corridor needs to know of a body. Raises BadRequest naming the field."""
     peeked, model, span = peek(_PEEK, body)
     items = peeked.input if isinstance(peeked.input, list) else []

@@ -36,6 +36,7 @@ from plexus_proxy.formats.conversation import (
 )
 from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Opaque
+from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.responses import types as wire
 
 _FORMAT = "responses"
@@ -103,7 +104,7 @@ _FILE = msgspec.json.Decoder(wire.SentFile)
 _AUDIO = msgspec.json.Decoder(wire.SentAudio)
 
 
-def read_request(body: bytes) -> Conversation:
+def read_request(body: bytes, _asked: Asked = IN_BODY) -> Conversation:
     """See Format.read_request. Raises BadRequest naming the path."""
     return _Reading(bodies.decode(_REQUEST, body)).conversation(bodies.decode_fields(body))
 

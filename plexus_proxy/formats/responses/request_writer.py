@@ -92,8 +92,12 @@ class _Writing:
         conversation, crossing = self._conversation, self._crossing
         for name in conversation.extra:
             crossing.drop(name)
-        if conversation.top_k is not None:
-            self._lose("top_k")
+        for field in ("top_k", "seed"):
+            if getattr(conversation, field) is not None:
+                self._lose(field)
+        for field in ("presence_penalty", "frequency_penalty"):
+            if getattr(conversation, field):
+                self._lose(field)
         if conversation.stop:
             self._lose("stop")
         tools = [each for each in conversation.tools if isinstance(each, Tool)]
