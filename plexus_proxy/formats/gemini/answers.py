@@ -93,16 +93,12 @@ _LISTED = msgspec.json.Decoder(tuple[_Uncounted])
 
 
 def read_chunk(data: bytes) -> Chunk | None:
-    """None for JSON of a shape we do not know: the future. Raises msgspec.DecodeError for what is
-    no JSON."""
+    """None for JSON of a shape we do not know, the future, and for the [DONE] of other formats.
+    Raises msgspec.DecodeError for what is no JSON."""
     try:
         return bodies.parse(_CHUNK, data)
     except (msgspec.ValidationError, RecursionError):
         return _odd_chunk(data)
-    except msgspec.DecodeError:
-        if data.startswith(b"[DONE]"):  # ext: servers of other formats end like this
-            return None
-        raise
 
 
 def read_whole(body: bytes) -> Chunk:
