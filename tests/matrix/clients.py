@@ -6,6 +6,8 @@ from typing import Any
 
 from anthropic import AsyncAnthropic
 from anthropic.types import Message
+from google import genai
+from google.genai import types as google
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion
@@ -32,9 +34,8 @@ class Heard:
 
 async def ask(stand: Stand, fmt: str, alias: str, *, stream: bool) -> Heard:
     """Raises the SDK's own error."""
-    return await {"chat": _chat, "messages": _messages, "responses": _responses}[fmt](
-        stand, alias, stream
-    )
+    asking = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
+    return await asking[fmt](stand, alias, stream)
 
 
 async def _chat(stand: Stand, alias: str, stream: bool) -> Heard:
@@ -197,5 +198,61 @@ def _of_response(response: Response) -> Heard:
             written,
             usage.output_tokens - reasoning,
             reasoning,
+        ),
+    )
+
+
+async def _gemini(stand: Stand, alias: str, stream: bool) -> Heard:
+    declared = [
+        google.FunctionDeclaration(name=name, parameters_json_schema=SCHEMA) for name in NAMES
+    ]
+    config = google.GenerateContentConfig(
+        tools=[google.Tool(function_declarations=declared)],
+        automatic_function_calling=google.AutomaticFunctionCallingConfig(disable=True),
+        thinking_config=google.ThinkingConfig(include_thoughts=True),
+    )
+    client = genai.Client(
+        api_key=stand.secrets.app, http_options=google.HttpOptions(base_url=stand.gateway.url)
+    )
+    models = client.aio.models
+    try:
+        if stream:
+            answers = [
+                each
+                async for each in await models.generate_content_stream(
+                    model=alias, contents=QUESTION, config=config
+                )
+            ]
+        else:
+            answers = [await models.generate_content(model=alias, contents=QUESTION, config=config)]
+    finally:
+        await client.aio.aclose()
+    return _of_gemini(answers)
+
+
+def _of_gemini(answers: list[google.GenerateContentResponse]) -> Heard:
+    parts: list[google.Part] = []
+    end, usage = "", google.GenerateContentResponseUsageMetadata()
+    for answer in answers:
+        assert answer.candidates
+        candidate = answer.candidates[0]
+        parts += (candidate.content.parts if candidate.content else None) or []
+        end = candidate.finish_reason.value if candidate.finish_reason else end
+        usage = answer.usage_metadata or usage
+    called = [part.function_call for part in parts if part.function_call]
+    ends = {"STOP": "tools" if called else "stop", "MAX_TOKENS": "length", "SAFETY": "filter"}
+    read = usage.cached_content_token_count or 0
+    return Heard(
+        text="".join(part.text or "" for part in parts if not part.thought),
+        thought="".join(part.text or "" for part in parts if part.thought),
+        refusal="",
+        calls=tuple(Call(each.id or "", each.name or "", each.args or {}) for each in called),
+        end=ends[end],
+        usage=Usage(
+            (usage.prompt_token_count or 0) - read,
+            read,
+            0,
+            usage.candidates_token_count or 0,
+            usage.thoughts_token_count or 0,
         ),
     )

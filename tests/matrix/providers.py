@@ -12,7 +12,8 @@ PIECES = 3
 
 
 def body(fmt: str, case: Case) -> dict[str, Any]:
-    return {"chat": _chat, "messages": _messages, "responses": _responses}[fmt](case)
+    bodies = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
+    return bodies[fmt](case)
 
 
 def frames(fmt: str, case: Case) -> list[bytes]:
@@ -21,13 +22,14 @@ def frames(fmt: str, case: Case) -> list[bytes]:
         "chat": _chat_stream,
         "messages": _messages_stream,
         "responses": _responses_stream,
+        "gemini": _gemini_stream,
     }
     return list(streams[fmt](case))
 
 
 def says(fmt: str, case: Case) -> bool:
     """Whether servers of the format can say the case at all."""
-    return not (case.of(Refusal) and fmt == "messages")
+    return not (case.of(Refusal) and fmt in ("messages", "gemini"))
 
 
 def _data(value: Any, event: str | None = None) -> bytes:
@@ -330,3 +332,54 @@ def _responses_events(case: Case) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "response.output_item.done", {"output_index": index, "item": item}
     final = _final(case)
     yield f"response.{final['status']}", {"response": final}
+
+
+# Gemini
+
+_GEMINI_END = {"stop": "STOP", "tools": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY"}
+
+
+def _gemini_usage(case: Case) -> dict[str, Any]:
+    usage = case.usage
+    prompt = usage.fresh + usage.read + usage.written
+    return {
+        "promptTokenCount": prompt,
+        "cachedContentTokenCount": usage.read,
+        "candidatesTokenCount": usage.out,
+        "thoughtsTokenCount": usage.thought,
+        "totalTokenCount": prompt + usage.out + usage.thought,
+    }
+
+
+def _part(each: Any) -> dict[str, Any]:
+    match each:
+        case Thought():
+            return {"text": each.text, "thought": True}
+        case Text():
+            return {"text": each.text}
+        case _:
+            return {"functionCall": {"id": each.id, "name": each.name, "args": each.arguments}}
+
+
+def _gemini_answer(parts: list[Any], **candidate: Any) -> dict[str, Any]:
+    return {
+        "candidates": [{"content": {"role": "model", "parts": parts}, "index": 0, **candidate}],
+        "modelVersion": "up-model",
+        "responseId": "M",
+    }
+
+
+def _gemini(case: Case) -> dict[str, Any]:
+    answer = _gemini_answer([_part(each) for each in case.says], finishReason=_GEMINI_END[case.end])
+    return {**answer, "usageMetadata": _gemini_usage(case)}
+
+
+def _gemini_stream(case: Case) -> Iterator[bytes]:
+    for each in case.says:
+        if isinstance(each, Call):
+            yield _data(_gemini_answer([_part(each)]))
+        else:
+            for piece in _pieces(each.text):
+                yield _data(_gemini_answer([{**_part(each), "text": piece}]))
+    last = _gemini_answer([{"text": ""}], finishReason=_GEMINI_END[case.end])
+    yield _data({**last, "usageMetadata": _gemini_usage(case)})
