@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -29,6 +30,8 @@ from plexus_proxy.usage.recorder import Recorder
 from plexus_proxy.vault.reasoning import ReasoningVault
 
 _log = logging.getLogger(__name__)
+_FIELD = re.compile(r"[\w.$-]{1,80}", re.ASCII)
+_MAX_DROPPED_CHARS = 1024
 
 
 class Gateway:
@@ -108,9 +111,8 @@ class Gateway:
         reply.attempt.end(None)
         self._remember(exchange, answer)
         exchange.http_status = answer.status
-        return web.Response(
-            status=answer.status, headers=from_provider(answer.headers), body=answer.body
-        )
+        headers = from_provider(answer.headers) | _dropped(exchange)
+        return web.Response(status=answer.status, headers=headers, body=answer.body)
 
     async def _stream(
         self, reply: Reply, primed: Primed, request: web.Request, exchange: Exchange
@@ -123,6 +125,7 @@ class Gateway:
             keepalive = KEEPALIVE
         elif not headers.get("content-type", "").startswith("text/event-stream"):
             headers["content-type"] = "text/event-stream; charset=utf-8"
+        headers |= _dropped(exchange)
         headers["cache-control"] = "no-cache"
         headers["x-accel-buffering"] = "no"
         client = ClientStream(request, headers)
@@ -152,6 +155,12 @@ class Gateway:
         found = answer.remembered if isinstance(answer, Whole) else answer.relay.remembered()
         if found is not None and exchange.caller is not None:
             self._vault.keep(exchange.caller.key_name, found, time.monotonic())
+
+
+def _dropped(exchange: Exchange) -> dict[str, str]:
+    """The header that names what of the request could not be carried; the row names it too."""
+    named = ", ".join(name for name in exchange.dropped if _FIELD.fullmatch(name))
+    return {"x-plexus-dropped": named[:_MAX_DROPPED_CHARS]} if named else {}
 
 
 def as_array(primed: Primed) -> Primed:

@@ -139,12 +139,17 @@ async def test_a_client_reads_the_model_name_of_the_answer(stand: Stand) -> None
         ("messages", "chat", "top_k", 5),
     ],
 )
-async def test_what_cannot_be_said_is_named_in_the_row(
-    stand: Stand, fmt: str, upstream: str, field: str, value: Any
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_cannot_be_said_is_named_in_the_answer_and_in_the_row(
+    stand: Stand, fmt: str, upstream: str, field: str, value: Any, stream: bool
 ) -> None:
-    await stand.gateway.ask(fmt, ask_body(fmt, upstream) | {field: value})
+    body = ask_body(fmt, upstream, stream=stream) | {field: value}
+    reply = await stand.gateway.ask(fmt, body)
     assert field not in stand.provider(upstream).last.json()
+    assert reply.headers["x-plexus-dropped"] == field
     assert (await stand.gateway.row())["dropped_fields"] == [field]
+    reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
+    assert "x-plexus-dropped" not in reply.headers
 
 
 async def test_extra_body_is_set_in_a_translated_request_too(stand_builder: Any) -> None:
