@@ -1,5 +1,6 @@
 """A config in force, with the look-ups a request needs. Immutable; a reload makes a new one."""
 
+import time
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -19,6 +20,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """SHA-256 digest of a key's secret → the key's name."""
     admin_digest: bytes
     general_timeouts: ResolvedTimeouts
+    made_s: int
+    """When it came into force; Unix time."""
 
     def timeouts(self, provider: Provider) -> ResolvedTimeouts:
         """The limits of an attempt at `provider`."""
@@ -39,6 +42,7 @@ def snapshot_of(config: Config) -> Snapshot:
         key_names=_key_names(config.keys),
         admin_digest=digest(config.admin_key.reveal()),
         general_timeouts=general(config),
+        made_s=int(time.time()),
     )
 
 

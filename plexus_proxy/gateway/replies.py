@@ -1,13 +1,11 @@
-"""Replies that are not an upstream's answer: errors in the client's own format, the model list."""
+"""Replies that are not an upstream's answer: errors in the client's own format."""
 
 import math
-import time
 from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
 
-from plexus_proxy.config.model import Alias
 from plexus_proxy.errors import (
     MethodNotAllowed,
     NotFound,
@@ -118,28 +116,3 @@ def no_websocket(request: web.Request, fmt: Format) -> web.Response:
     response.set_status(426)
     response.headers["upgrade"] = "HTTP/1.1"
     return response
-
-
-class _Model(msgspec.Struct):
-    id: str
-    object: str
-    created: int
-    owned_by: str
-
-
-class _ModelList(msgspec.Struct):
-    object: str
-    data: list[_Model]
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-def model_list(models: Mapping[str, Alias]) -> bytes:
-    """Every name clients may ask for, each alias followed by its additional names, in OpenAI's
-    shape (behaviour reference §1.3)."""
-    created = int(time.time())
-    names = dict.fromkeys(
-        each for name, alias in models.items() for each in (name, *alias.additional_aliases)
-    )
-    return _encode(_ModelList("list", [_Model(name, "model", created, "plexus") for name in names]))

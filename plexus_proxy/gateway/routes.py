@@ -9,13 +9,16 @@ from aiohttp import web
 from plexus_proxy import tasks
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.demo.server import DEMO
+from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.format import Asked, Format
 from plexus_proxy.formats.registry import FORMATS
+from plexus_proxy.gateway import models
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
 from plexus_proxy.gateway.replies import (
-    model_list,
+    error_response,
     no_websocket,
+    request_id_of,
     stamp,
     unknown_path,
     wrong_method,
@@ -68,7 +71,9 @@ def setup(app: web.Application) -> None:
     for path, name in _CLIENT_PATHS.items():
         app.router.add_route("*", path, _serving(FORMATS[name]))
     app.router.add_route("*", _GEMINI_PATH, _serve_gemini)
-    app.router.add_route("*", "/v1/models", _models)
+    for version in ("v1", "v1beta", "v1alpha"):
+        app.router.add_route("*", f"/{version}/models", _models)
+        app.router.add_route("*", f"/{version}/models/{{name:.+}}", _models)
 
 
 def catch_all(app: web.Application) -> None:
@@ -90,6 +95,8 @@ def _serving(fmt: Format) -> Handler:
 async def _serve_gemini(request: web.Request) -> web.StreamResponse:
     """The model and the verb are in the path; the model may hold slashes and colons."""
     fmt = FORMATS["gemini"]
+    if request.method in ("GET", "HEAD") and request.match_info["collection"] == "models":
+        return await _models(request)
     if request.method != "POST":
         return _preflight(request) or wrong_method(request, fmt, ("POST",))
     model, _, verb = request.match_info["call"].rpartition(":")
@@ -103,11 +110,20 @@ async def _serve_gemini(request: web.Request) -> web.StreamResponse:
 
 
 async def _models(request: web.Request) -> web.StreamResponse:
-    """GET /v1/models: public, as in the base release."""
+    """The list of models, or one of them: public, as in the base release."""
+    fmt = FORMATS[models.shape_of(request.path, request.headers, request.query)]
     if request.method not in ("GET", "HEAD"):
-        return _preflight(request) or wrong_method(request, FORMATS["chat"], ("GET",))
-    models = request.app[CONFIG].current.config.models
-    return web.Response(body=model_list(models), content_type="application/json")
+        return _preflight(request) or wrong_method(request, fmt, ("GET",))
+    snapshot = request.app[CONFIG].current
+    name = models.name_in(request.raw_path)
+    try:
+        if name:
+            body = models.one_model(fmt.name, name, snapshot)
+        else:
+            body = models.list_models(fmt.name, request.query, snapshot)
+    except PlexusError as error:
+        return error_response(fmt, error, request_id_of(request))
+    return models.reply(body, request.headers.get("if-none-match"))
 
 
 async def _unknown(request: web.Request) -> web.StreamResponse:
