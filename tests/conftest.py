@@ -9,7 +9,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Once for all: a session's fixture that two folders import would be two PostgreSQL servers in one.
-pytest_plugins = ["support.canary", "support.postgres", "support.databases", "support.gateway"]
+pytest_plugins = [
+    "support.canary",
+    "support.postgres",
+    "support.databases",
+    "support.gateway",
+    "support.matrix",
+]
 
 # Quick runs try the same examples every time; `-m long` explores.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from random import Random
 
 from aiohttp import web
@@ -36,7 +37,7 @@ _CLIENT_PATHS = {
     "/v1/messages": "messages",
     "/v1/responses": "responses",
 }
-_GEMINI_PATH = "/{version:v1beta|v1|v1alpha}/{collection:models|tunedModels}/{call:.+:.+}"
+_GEMINI_VERSIONS = ("v1beta", "v1", "v1alpha")
 _VERBS = {"generateContent": False, "streamGenerateContent": True}
 """Verb of a Gemini path → whether it streams."""
 _CORS = {
@@ -70,8 +71,10 @@ def setup(app: web.Application) -> None:
     app.on_response_prepare.append(stamp)
     for path, name in _CLIENT_PATHS.items():
         app.router.add_route("*", path, _serving(FORMATS[name]))
-    app.router.add_route("*", _GEMINI_PATH, _serve_gemini)
-    for version in ("v1", "v1beta", "v1alpha"):
+    for version in _GEMINI_VERSIONS:
+        for collection in ("models", "tunedModels"):  # before the names, which may hold colons too
+            path = f"/{version}/{collection}/{{call:.+:.+}}"
+            app.router.add_route("*", path, partial(_serve_gemini, collection=collection))
         app.router.add_route("*", f"/{version}/models", _models)
         app.router.add_route("*", f"/{version}/models/{{name:.+}}", _models)
 
@@ -92,15 +95,15 @@ def _serving(fmt: Format) -> Handler:
     return serve
 
 
-async def _serve_gemini(request: web.Request) -> web.StreamResponse:
+async def _serve_gemini(request: web.Request, collection: str) -> web.StreamResponse:
     """The model and the verb are in the path; the model may hold slashes and colons."""
     fmt = FORMATS["gemini"]
-    if request.method in ("GET", "HEAD") and request.match_info["collection"] == "models":
+    if request.method in ("GET", "HEAD") and collection == "models":
         return await _models(request)
     if request.method != "POST":
         return _preflight(request) or wrong_method(request, fmt, ("POST",))
     model, _, verb = request.match_info["call"].rpartition(":")
-    if request.match_info["collection"] == "tunedModels":
+    if collection == "tunedModels":
         model = f"tunedModels/{model}"
     if verb not in _VERBS:
         return unknown_path(request, FORMATS)

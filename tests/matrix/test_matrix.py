@@ -3,45 +3,22 @@
 The official SDKs ask the running gateway, a real server answers as each format's own servers do.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from anthropic import APIStatusError as AnthropicError
 from google.genai.errors import APIError as GoogleError
 from openai import APIStatusError as OpenAIError
-from support.fake_provider import Chunk, FakeProvider, Head, Step, Whole, fake_provider
-from support.gateway import Stand, StandBuilder
+from support.fake_provider import Chunk, Head, Step, Whole
+from support.matrix import FORMATS, Matrix
 
 from matrix.cases import CASES, Call, Case, Refusal, Thought, Usage
 from matrix.clients import Heard, ask
 from matrix.providers import body, frames, says
 
-FORMATS = ("chat", "messages", "responses", "gemini")
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 CLIENTS = pytest.mark.parametrize("client", FORMATS)
 PROVIDERS = pytest.mark.parametrize("provider", FORMATS)
-
-
-@pytest.fixture
-async def matrix(tmp_path: Path) -> AsyncIterator[tuple[Stand, FakeProvider]]:
-    """A gateway whose alias `to-<format>` leads to one server that can play every format."""
-    async with fake_provider() as upstream:
-        builder = StandBuilder(tmp_path, upstream, upstream)
-        builder.config["providers"] = {
-            fmt: {
-                "api_base_url": {fmt: upstream.url},
-                "api_key": "k",
-                "models": {f"up-{fmt}": {}},
-            }
-            for fmt in FORMATS
-        }
-        builder.config["models"] = {
-            f"to-{fmt}": {"targets": [{"provider": fmt, "model": f"up-{fmt}"}]} for fmt in FORMATS
-        }
-        async with builder.started() as running:
-            yield running, upstream
 
 
 def answering(provider: str, case: Case, stream: bool) -> list[Step]:
@@ -80,7 +57,7 @@ def counted(case: Case, *formats: str) -> Usage:
 @CLIENTS
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_what_a_provider_says_is_what_a_client_hears(
-    matrix: tuple[Stand, FakeProvider], client: str, provider: str, case: Case, stream: bool
+    matrix: Matrix, client: str, provider: str, case: Case, stream: bool
 ) -> None:
     if not says(provider, case):
         pytest.skip(f"{provider} cannot say it")
@@ -119,7 +96,7 @@ TELLS = {"chat": 0, "responses": 0, "messages": 1, "gemini": 2}
 @CLIENTS
 @pytest.mark.parametrize("status", ERRORS)
 async def test_what_a_provider_refuses_is_refused(
-    matrix: tuple[Stand, FakeProvider], client: str, provider: str, status: int, stream: bool
+    matrix: Matrix, client: str, provider: str, status: int, stream: bool
 ) -> None:
     stand, upstream = matrix
     said = {"message": "so it is", "type": "some_error"}

@@ -1,0 +1,228 @@
+"""A tool loop with thinking: whatever the client gives back, the provider gets its own state again.
+
+The provider thinks, calls a tool and signs what it thought. The client sends the result, echoing
+all it was given or, as many do, only the call. The strict part is the second request.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.fake_provider import Step, Whole
+from support.matrix import FORMATS, Matrix
+from support.strict_chat import problems as chat_problems
+from support.strict_gemini import problems as gemini_problems
+from support.strict_messages import problems as messages_problems
+from support.strict_responses_request import problems as responses_problems
+
+from matrix.cases import WEATHER, Case, Text, Thought
+from matrix.providers import ENCRYPTED, SIGNATURE, body
+
+THINKS = Case("thinks", (Thought("Look it up."), WEATHER), "tools")
+DONE = Case("done", (Text("4 degrees."),))
+GEMINI_SIGNATURE = "Z2VtaW5pLXNpZw=="
+MODELS = {
+    "chat": "deepseek-reasoner",
+    "messages": "claude-opus-9",
+    "responses": "gpt-5.1",
+    "gemini": "gemini-3-pro",
+}
+"""Models that think, by the format of their provider."""
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+}
+
+
+def path_of(client: str, alias: str, stream: bool) -> str:
+    if client != "gemini":
+        return PATHS[client]
+    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    return f"/v1beta/models/{alias}:{verb}"
+
+
+def question(client: str, alias: str) -> dict[str, Any]:
+    """The first request."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    match client:
+        case "chat":
+            tool: Any = {
+                "type": "function",
+                "function": {"name": "get_weather", "parameters": schema},
+            }
+            said: dict[str, Any] = {"messages": [{"role": "user", "content": "Weather?"}]}
+        case "messages":
+            tool = {"name": "get_weather", "input_schema": schema}
+            said = {"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 9000}
+            said["thinking"] = {"type": "enabled", "budget_tokens": 2000}
+        case "responses":
+            tool = {
+                "type": "function",
+                "name": "get_weather",
+                "parameters": schema,
+                "strict": False,
+            }
+            said = {"input": [{"role": "user", "content": "Weather?"}]}
+            said["reasoning"] = {"effort": "low", "summary": "auto"}
+        case _:
+            declared = {"name": "get_weather", "parametersJsonSchema": schema}
+            return {
+                "contents": [{"role": "user", "parts": [{"text": "Weather?"}]}],
+                "tools": [{"functionDeclarations": [declared]}],
+                "generationConfig": {"thinkingConfig": {"includeThoughts": True}},
+            }
+    return {"model": alias, "tools": [tool], **said}
+
+
+def follow_up(
+    client: str, first: dict[str, Any], answer: dict[str, Any], echo: bool
+) -> dict[str, Any]:
+    """The second request: the history with the answer, whole or bare, and the tool's result."""
+    match client:
+        case "chat":
+            message = answer["choices"][0]["message"]
+            if not echo:
+                message = {name: message[name] for name in ("role", "content", "tool_calls")}
+            call_id = message["tool_calls"][0]["id"]
+            result = {"role": "tool", "tool_call_id": call_id, "content": '{"temp":4}'}
+            return {**first, "messages": [*first["messages"], message, result]}
+        case "messages":
+            blocks = [each for each in answer["content"] if echo or each["type"] == "tool_use"]
+            call_id = blocks[-1]["id"]
+            result = {"type": "tool_result", "tool_use_id": call_id, "content": '{"temp":4}'}
+            turns = [
+                {"role": "assistant", "content": blocks},
+                {"role": "user", "content": [result]},
+            ]
+            return {**first, "messages": [*first["messages"], *turns]}
+        case "responses":
+            items = [each for each in answer["output"] if echo or each["type"] == "function_call"]
+            call_id = items[-1]["call_id"]
+            result = {"type": "function_call_output", "call_id": call_id, "output": '{"temp":4}'}
+            return {**first, "input": [*first["input"], *items, result]}
+        case _:
+            content = answer["candidates"][0]["content"]
+            parts = content["parts"]
+            if not echo:
+                parts = [
+                    {"functionCall": each["functionCall"]}
+                    for each in parts
+                    if "functionCall" in each
+                ]
+            call = next(each["functionCall"] for each in parts if "functionCall" in each)
+            response = {"id": call["id"], "name": call["name"], "response": {"temp": 4}}
+            turns = [
+                {"role": "model", "parts": parts},
+                {"role": "user", "parts": [{"functionResponse": response}]},
+            ]
+            return {**first, "contents": [*first["contents"], *turns]}
+
+
+def thinking_answer(provider: str) -> list[Step]:
+    """As the provider's own server signs it."""
+    said = body(provider, THINKS)
+    if provider == "gemini":
+        said["candidates"][0]["content"]["parts"][-1]["thoughtSignature"] = GEMINI_SIGNATURE
+    return [Whole(said)]
+
+
+def states_in(value: Any) -> Iterator[str]:
+    """Every signature, encrypted content and the like anywhere in a request."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name in ("signature", "encrypted_content", "thoughtSignature", "data"):
+                yield str(inner)
+            yield from states_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from states_in(inner)
+
+
+NATIVE = {"messages": SIGNATURE, "responses": ENCRYPTED, "gemini": GEMINI_SIGNATURE}
+
+
+def assert_legal(provider: str, sent: dict[str, Any]) -> None:
+    """What the provider's own server would answer with a 400."""
+    match provider:
+        case "chat":
+            for message in sent["messages"]:
+                message.pop("reasoning_content", None)
+                message.pop("reasoning_details", None)
+            assert chat_problems(sent) == []
+        case "messages":
+            signatures = frozenset({SIGNATURE})
+            assert (
+                messages_problems(sent, version="2023-06-01", newest=True, signatures=signatures)
+                == []
+            )
+        case "responses":
+            assert responses_problems(sent) == []
+        case _:
+            signatures = frozenset({GEMINI_SIGNATURE})
+            assert gemini_problems(sent, model=MODELS["gemini"], signatures=signatures) == []
+
+
+@pytest.mark.parametrize("echo", [True, False], ids=["echoes all", "echoes the call"])
+@pytest.mark.parametrize("provider", FORMATS)
+@pytest.mark.parametrize("client", FORMATS)
+async def test_a_tool_loop_keeps_its_thinking(
+    matrix: Matrix, client: str, provider: str, echo: bool
+) -> None:
+    stand, upstream = matrix
+    if client == provider:
+        pytest.skip("what a client of the provider's own format leaves out is its own choice")
+    alias = f"direct/{provider}/{MODELS[provider]}"
+    upstream.enqueue(*thinking_answer(provider))
+    upstream.enqueue(Whole(body(provider, DONE)))
+    first = question(client, alias)
+    url = stand.gateway.url + path_of(client, alias, stream=False)
+    headers = {"authorization": f"Bearer {stand.secrets.app}"}
+    async with stand.gateway.session.post(url, json=first, headers=headers) as response:
+        assert response.status == 200, await response.text()
+        answer = json.loads(await response.read())
+    second = follow_up(client, first, answer, echo)
+    async with stand.gateway.session.post(url, json=second, headers=headers) as response:
+        assert response.status == 200, await response.text()
+        assert "4 degrees." in await response.text()
+    sent = upstream.requests[1].json()
+    states = list(states_in(sent))
+    assert not any("gw1." in each for each in states)
+    if provider in NATIVE:
+        assert NATIVE[provider] in states
+    else:  # it has no state, but wants to read what it thought
+        assert "Look it up." in json.dumps(sent)
+    arguments = json.dumps(WEATHER.arguments["n"])
+    assert arguments in json.dumps(sent).replace("\\", "")
+    assert_legal(provider, sent)
+
+
+@pytest.mark.parametrize("provider", FORMATS)
+@pytest.mark.parametrize("client", FORMATS)
+async def test_state_is_not_sent_to_another_provider(
+    matrix: Matrix, client: str, provider: str
+) -> None:
+    """The loop goes on at the next format's provider: legal, and without the first one's state."""
+    stand, upstream = matrix
+    other = FORMATS[(FORMATS.index(provider) + 1) % len(FORMATS)]
+    alias, moved = (f"direct/{name}/{MODELS[name]}" for name in (provider, other))
+    upstream.enqueue(*thinking_answer(provider))
+    upstream.enqueue(Whole(body(other, DONE)))
+    first = question(client, alias)
+    headers = {"authorization": f"Bearer {stand.secrets.app}"}
+    url = stand.gateway.url + path_of(client, alias, stream=False)
+    async with stand.gateway.session.post(url, json=first, headers=headers) as response:
+        answer = json.loads(await response.read())
+    second = follow_up(client, first, answer, echo=True)
+    if client != "gemini":
+        second["model"] = moved
+    url = stand.gateway.url + path_of(client, moved, stream=False)
+    async with stand.gateway.session.post(url, json=second, headers=headers) as response:
+        assert response.status == 200, await response.text()
+    sent = upstream.requests[1].json()
+    if client != other:
+        states = list(states_in(sent))
+        assert not {*NATIVE.values()} & {*states}
+        assert not any("gw1." in each for each in states)
+        assert_legal(other, sent)
