@@ -607,6 +607,28 @@ async def test_the_socket_is_left_alone_while_nobody_takes_the_body(
     assert taken == 200_000_000
 
 
+async def test_the_socket_is_left_alone_until_somebody_reads(
+    upstream: HttpUpstream, serve: Callable[[Script], Awaitable[str]]
+) -> None:
+    sent = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
+        for _ in range(1000):
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+            sent += 100_000
+
+    answer = await upstream.send(request(await serve(script)), clock())
+    await asyncio.sleep(0.3)
+    stopped_at = sent
+    await asyncio.sleep(0.2)
+    assert sent == stopped_at < 50_000_000  # what waits is in the sockets' buffers
+    assert len(await answer.read(100_000_000)) == 100_000_000
+
+
 async def test_what_a_sink_raises_reaches_its_caller(
     upstream: HttpUpstream, serve: Callable[[Script], Awaitable[str]]
 ) -> None:
