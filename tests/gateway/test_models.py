@@ -1,6 +1,7 @@
 """The list of models, as each SDK reads it."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from anthropic import AsyncAnthropic
@@ -16,11 +17,11 @@ NAMES = ["to-chat", "to-messages", "org/model:free", "other"]
 
 
 @pytest.fixture
-async def stand(stand_builder: StandBuilder) -> "StandBuilder":  # type: ignore[misc]
+async def stand(stand_builder: StandBuilder) -> AsyncIterator[Stand]:
     models = stand_builder.config["models"]
     models["org/model:free"] = {**models["to-chat"], "additional_aliases": ["other"]}
     async with stand_builder.started() as running:
-        yield running  # type: ignore[misc]
+        yield running
 
 
 async def test_p126_openais_sdk(stand: Stand) -> None:
