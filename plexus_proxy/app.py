@@ -13,6 +13,7 @@ from plexus_proxy.drain import DRAIN, Drain
 from plexus_proxy.gateway import routes as gateway
 from plexus_proxy.settings import Settings
 from plexus_proxy.usage.recorder import recorder
+from plexus_proxy.vault.reasoning import reasoning_vault
 
 
 def build(settings: Settings, drain: Drain) -> web.Application:
@@ -23,6 +24,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.cleanup_ctx.append(config_store(settings))
     app.cleanup_ctx.append(database(settings.database_url))
     app.cleanup_ctx.append(recorder(settings.data_dir))
+    app.cleanup_ctx.append(reasoning_vault(settings.encryption_key))
     app.cleanup_ctx.append(demo_upstream)
     app.cleanup_ctx.append(gateway.gateway)
 

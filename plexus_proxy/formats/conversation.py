@@ -222,7 +222,7 @@ class Crossing(Struct, kw_only=True):
     estimated_input_tokens: int = 0
     """For writers that must state input tokens before the upstream does."""
     remembered: Mapping[str, tuple[Reasoning, ...]] = {}
-    """Reasoning of earlier turns by tool-call id, for clients that do not echo it."""
+    """Reasoning of earlier turns by anchor (see `anchors.py`), for clients that do not echo it."""
     dropped: list[str] = msgspec.field(default_factory=list[str])
     tool_names: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Name on the provider's wire → name the client declared, where they differ."""
@@ -242,5 +242,6 @@ class Crossing(Struct, kw_only=True):
 class Remembered(Struct, frozen=True):
     """Reasoning of one finished assistant turn, to be kept for a client that may not echo it."""
 
-    tool_ids: tuple[str, ...]
+    anchors: tuple[str, ...]
+    """What the turn will be known by: see `anchors.py`."""
     parts: tuple[Reasoning, ...]

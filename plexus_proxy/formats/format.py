@@ -118,6 +118,11 @@ class Relay(Protocol):
     fault: PlexusError | None
 
     @property
+    def waiting(self) -> bool:
+        """The answer is complete, and its end waits in `tail`."""
+        ...
+
+    @property
     def committed(self) -> bool: ...
 
     def feed(self, chunk: bytes) -> bytes: ...
@@ -132,6 +137,11 @@ class Relay(Protocol):
 
     def remembered(self) -> Remembered | None:
         """After the end: reasoning the gateway should keep for this client, if any."""
+        ...
+
+    def tail(self) -> bytes:
+        """The rest of the stream, to be sent once what is remembered has been kept: when the
+        relay is waiting, else after the end. Asked again, it is empty."""
         ...
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats import media
+from plexus_proxy.formats.anchors import has_state, recalled
 from plexus_proxy.formats.conversation import (
     Audio,
     Conversation,
@@ -21,7 +22,6 @@ from plexus_proxy.formats.conversation import (
     ReasoningControl,
     Refusal,
     Text,
-    ToolCall,
     ToolResult,
     Turn,
 )
@@ -98,10 +98,12 @@ class _Speaking:
         if thought and len(thought) == len(said):
             self._lose("turns.reasoning")
             return ()
-        if thought:
+        if has_state(thought):
             return said
-        ids = (part.id for part in said if isinstance(part, ToolCall))
-        return (*self._crossing.remembered.get(next(ids, ""), ()), *said)
+        known = recalled(said, self._crossing)
+        if known:
+            said = [part for part in said if not isinstance(part, Reasoning)]
+        return (*known, *said)
 
     def _known(self, parts: Iterable[Part]) -> Iterator[Part]:
         for part in parts:

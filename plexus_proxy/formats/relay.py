@@ -4,14 +4,16 @@
 canonical events and writes those for the client. Both watch the upstream with the same observer,
 never raise, and end honestly: a complete answer with its terminal frame, any other with the client
 format's in-band error. Frames that have not ended yet are held back, so whatever is appended stands
-on a frame's boundary.
+on a frame's boundary. The end of an answer whose reasoning is to be kept waits in `tail`.
 """
 
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled, PlexusError
+from plexus_proxy.formats.anchors import mark, text_anchor
 from plexus_proxy.formats.conversation import Crossing, Reasoning, Remembered
 from plexus_proxy.formats.events import (
     BlockStart,
@@ -39,6 +41,8 @@ class Passthrough:
     """
 
     __slots__ = ("_crossing", "_ended", "_format", "_framer", "_last", "fault", "observer")
+
+    waiting = False
 
     def __init__(self, fmt: Format, crossing: Crossing) -> None:
         self._format = fmt
@@ -110,6 +114,9 @@ class Passthrough:
         """Nothing: in the same format clients see the provider's own state and send it back."""
         return None
 
+    def tail(self) -> bytes:
+        return b""
+
 
 def _last(framer: Framer) -> list[Frame]:
     """The frame that ended with the stream, if it had come to its own end."""
@@ -134,9 +141,11 @@ class Translation:
         "_framer",
         "_memory",
         "_reader",
+        "_tail",
         "_writer",
         "fault",
         "observer",
+        "waiting",
     )
 
     def __init__(self, provider: Format, client: Format, crossing: Crossing) -> None:
@@ -144,7 +153,9 @@ class Translation:
         self._reader = provider.reader(crossing)
         self._writer = client.writer(crossing)
         self._memory = _Memory()
+        self._tail = b""
         self._ended = False
+        self.waiting = False
         self.observer: Observer = provider.observer()
         self.fault: PlexusError | None = None
 
@@ -171,12 +182,17 @@ class Translation:
 
     def _write(self, events: Sequence[Event], out: list[bytes]) -> None:
         feed = self._writer.feed
+        note = self._memory.note
         for event in events:
-            self._memory.note(event)
-            out.append(feed(event))
+            written = feed(note(event))
             if type(event) in _LAST:
                 self._ended = True
                 self.fault = event.error if isinstance(event, Failure) else None
+                if self.fault is None and self._memory.remembered() is not None:
+                    self._tail = written
+                    self.waiting = True
+                    return
+            out.append(written)
 
     def close(self) -> bytes:
         if self._ended:
@@ -202,16 +218,22 @@ class Translation:
     def remembered(self) -> Remembered | None:
         return self._memory.remembered()
 
+    def tail(self) -> bytes:
+        tail, self._tail, self.waiting = self._tail, b"", False
+        return tail
+
 
 class Replayed:
-    """The relay of an answer that has already been written whole. See Relay."""
+    """The relay of an answer that has already been written, all but its `tail`. See Relay."""
 
-    __slots__ = ("_remembered", "fault", "observer")
+    __slots__ = ("_remembered", "_tail", "fault", "observer")
 
     committed = True
+    waiting = True
 
-    def __init__(self, observer: Observer, events: Sequence[Event]) -> None:
-        self._remembered = remembered_in(events)
+    def __init__(self, observer: Observer, remembered: Remembered | None, tail: bytes) -> None:
+        self._remembered = remembered
+        self._tail = tail
         self.observer = observer
         self.fault: PlexusError | None = None
 
@@ -226,6 +248,9 @@ class Replayed:
 
     def remembered(self) -> Remembered | None:
         return self._remembered
+
+    def tail(self) -> bytes:
+        return self._tail
 
 
 def events_of_stream(
@@ -247,53 +272,65 @@ def events_of_stream(
     return events
 
 
-def stream_of_events(client: Format, crossing: Crossing, events: Sequence[Event]) -> bytes:
-    """The whole stream for a client that wanted one, of a provider that sent a whole answer."""
+def stream_of_events(
+    client: Format, crossing: Crossing, events: Sequence[Event]
+) -> tuple[bytes, bytes]:
+    """The stream for a client that wanted one, of a provider that sent a whole answer: all but its
+    end, and its end."""
     writer = client.writer(crossing)
-    return b"".join([writer.feed(event) for event in events])
+    *most, last = [writer.feed(event) for event in events]
+    return b"".join(most), last
 
 
-def remembered_in(events: Sequence[Event]) -> Remembered | None:
-    """The reasoning of a turn with tool calls, for clients that do not send it back."""
+def kept_of(events: Sequence[Event]) -> tuple[list[Event], Remembered | None]:
+    """A whole answer as the client is to get it, its tool ids marked, and the reasoning to keep
+    for a client that does not send it back."""
     memory = _Memory()
-    for event in events:
-        memory.note(event)
-    return memory.remembered()
+    return [memory.note(event) for event in events], memory.remembered()
 
 
 class _Memory:
-    """Collects what `Remembered` is made of while events pass."""
+    """Collects what `Remembered` is made of while events pass, and marks the ids of the calls that
+    it will be found by."""
 
-    __slots__ = ("_chars", "_opaque", "_order", "_texts", "_tool_ids")
+    __slots__ = ("_chars", "_opaque", "_order", "_said", "_texts", "_tool_ids")
 
     def __init__(self) -> None:
         self._chars = 0
+        self._said: list[str] = []
         self._tool_ids: list[str] = []
         self._order: dict[int, int] = {}
         """Reasoning blocks: index → characters of text that came before."""
         self._texts: dict[int, list[str]] = {}
         self._opaque: dict[int, Opaque] = {}
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Event) -> Event:
+        """The event as the client is to get it."""
         note = self._NOTE.get(type(event))
-        if note is not None:
-            note(self, event)
+        return event if note is None else note(self, event)
 
-    def _text(self, event: TextDelta) -> None:
+    def _text(self, event: TextDelta) -> Event:
         self._chars += len(event.text)
+        self._said.append(event.text)
+        return event
 
-    def _block_start(self, event: BlockStart) -> None:
+    def _block_start(self, event: BlockStart) -> Event:
         if event.kind == "tool" and event.tool_id:
             self._tool_ids.append(event.tool_id)
+            if self._order:
+                return replace(event, tool_id=mark(event.tool_id))
         elif event.kind == "reasoning":
             self._order[event.index] = self._chars
             self._texts[event.index] = []
+        return event
 
-    def _reasoning(self, event: ReasoningDelta) -> None:
+    def _reasoning(self, event: ReasoningDelta) -> Event:
         self._texts[event.index].append(event.text)
+        return event
 
-    def _signature(self, event: ReasoningSignature) -> None:
+    def _signature(self, event: ReasoningSignature) -> Event:
         self._opaque[event.index] = event.opaque
+        return event
 
     def remembered(self) -> Remembered | None:
         parts = tuple(
@@ -302,9 +339,14 @@ class _Memory:
             )
             for index, at in self._order.items()
         )
-        return Remembered(tuple(self._tool_ids), parts) if self._tool_ids and parts else None
+        if parts and self._tool_ids:
+            return Remembered(tuple(self._tool_ids), parts)
+        text = "".join(self._said)
+        if self._opaque and text.strip():  # without calls, text alone need never be sent back
+            return Remembered((text_anchor(text),), parts)
+        return None
 
-    _NOTE: dict[type[Event], Callable[..., None]] = {  # noqa: RUF012 - never changed
+    _NOTE: dict[type[Event], Callable[..., Event]] = {  # noqa: RUF012 - never changed
         TextDelta: _text,
         BlockStart: _block_start,
         ReasoningDelta: _reasoning,

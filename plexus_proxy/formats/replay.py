@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from plexus_proxy.formats.anchors import recalled
 from plexus_proxy.formats.conversation import (
     Conversation,
     Crossing,
     Part,
     Reasoning,
     Text,
-    ToolCall,
 )
 from plexus_proxy.formats.events import OpaqueKind
 
@@ -42,12 +42,9 @@ def with_own_reasoning(
         return _interleaved([part for part in kept if not isinstance(part, Reasoning)], echoed)
     if echoed:
         return kept
-    for part in kept:
-        if isinstance(part, ToolCall) and (known := crossing.remembered.get(part.id)):
-            stateful = [each for each in known if each.opaque is not None]
-            if stateful and all(map(is_own, stateful)):
-                return _interleaved(kept, stateful)
-            break
+    stateful = [each for each in recalled(kept, crossing) if each.opaque is not None]
+    if stateful and all(map(is_own, stateful)):
+        return _interleaved(kept, stateful)
     if len(kept) < len(parts):
         conversation.lose("turns.reasoning", crossing)
     return kept

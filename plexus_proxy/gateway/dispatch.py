@@ -13,7 +13,8 @@ from msgspec import Struct, structs
 from plexus_proxy.config.model import Provider
 from plexus_proxy.config.timeouts import ResolvedTimeouts
 from plexus_proxy.errors import PlexusError, UpstreamFault
-from plexus_proxy.formats.conversation import Conversation, Crossing, ToolCall
+from plexus_proxy.formats.anchors import unmarked
+from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.format import Asked, Call, Format
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.routing.access import DEMO_SCHEME
@@ -69,7 +70,7 @@ class Dispatcher:
             exchange.attempts.append(attempt)
             clock = PhaseClock(timeouts(candidate.provider), asyncio.get_running_loop().time())
             try:
-                work = self._work(exchange, call, client, candidate, client_headers)
+                work = await self._work(exchange, call, client, candidate, client_headers)
                 answer = await run(work, attempt, self._upstream, clock)
             except UpstreamFault as fault:
                 attempt.end(fault)
@@ -83,7 +84,7 @@ class Dispatcher:
         assert last is not None  # a route has at least one candidate
         raise last
 
-    def _work(
+    async def _work(
         self,
         exchange: Exchange,
         call: Call,
@@ -103,7 +104,7 @@ class Dispatcher:
         if client is provider:
             body = client.splice(call, candidate.model, candidate.extra_body)
         else:
-            body = self._translated(exchange, call, client, provider, candidate, crossing)
+            body = await self._translated(exchange, call, client, provider, candidate, crossing)
         base_url = candidate.base_url
         if base_url.startswith(DEMO_SCHEME):
             base_url = self._demo_base_url(candidate.format)
@@ -122,7 +123,7 @@ class Dispatcher:
             streamed=call.stream,
         )
 
-    def _translated(
+    async def _translated(
         self,
         exchange: Exchange,
         call: Call,
@@ -133,11 +134,9 @@ class Dispatcher:
     ) -> bytes:
         conversation = client.read_request(call.body, Asked(call.model, call.stream))
         crossing.echo = conversation.echo
-        tool_ids = _tool_ids(conversation)
-        if tool_ids and exchange.caller is not None:
-            crossing.remembered = self._vault.fetch(
-                exchange.caller.key_name, tool_ids, time.monotonic()
-            )
+        conversation, sought = unmarked(conversation)
+        if sought.anchors and exchange.caller is not None:
+            crossing.remembered = await self._vault.fetch(exchange.caller.key_name, sought)
         body = provider.write_request(conversation, crossing)
         exchange.dropped = crossing.dropped
         if candidate.extra_body:
@@ -145,9 +144,3 @@ class Dispatcher:
                 structs.replace(call, body=body), candidate.model, candidate.extra_body
             )
         return body
-
-
-def _tool_ids(conversation: Conversation) -> list[str]:
-    return [
-        part.id for turn in conversation.turns for part in turn.parts if isinstance(part, ToolCall)
-    ]

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import time
 from collections.abc import Mapping
 from functools import partial
 from random import Random
@@ -13,6 +12,7 @@ from msgspec import structs
 
 from plexus_proxy.config.store import ConfigStore
 from plexus_proxy.errors import PlexusError
+from plexus_proxy.formats.conversation import Remembered
 from plexus_proxy.formats.format import IN_BODY, Asked, Format
 from plexus_proxy.formats.gemini.array import KEEPALIVE, ArrayRelay
 from plexus_proxy.gateway.auth import authenticate
@@ -20,7 +20,7 @@ from plexus_proxy.gateway.body import read_json_body
 from plexus_proxy.gateway.dispatch import Dispatcher, Reply
 from plexus_proxy.gateway.exchange import Exchange, new_request_id
 from plexus_proxy.gateway.headers import from_client, from_provider
-from plexus_proxy.gateway.pump import ClientStream, Pump
+from plexus_proxy.gateway.pump import ClientStream, Pump, finish
 from plexus_proxy.gateway.replies import REQUEST_ID, error_response
 from plexus_proxy.routing.aliases import route
 from plexus_proxy.upstream.attempt import Primed, Whole
@@ -102,14 +102,15 @@ class Gateway:
         self, reply: Reply, request: web.Request, exchange: Exchange, *, array: bool
     ) -> web.StreamResponse:
         if isinstance(reply.answer, Whole):
-            return self._whole(reply, reply.answer, exchange)
+            return await self._whole(reply, reply.answer, exchange)
         if array:
             return await self._stream(reply, as_array(reply.answer), request, exchange)
         return await self._stream(reply, reply.answer, request, exchange)
 
-    def _whole(self, reply: Reply, answer: Whole, exchange: Exchange) -> web.Response:
+    async def _whole(self, reply: Reply, answer: Whole, exchange: Exchange) -> web.Response:
         reply.attempt.end(None)
-        self._remember(exchange, answer)
+        if answer.remembered is not None:
+            await self._keep(exchange, answer.remembered)
         exchange.http_status = answer.status
         headers = from_provider(answer.headers) | _dropped(exchange)
         return web.Response(status=answer.status, headers=headers, body=answer.body)
@@ -130,6 +131,7 @@ class Gateway:
         headers["x-accel-buffering"] = "no"
         client = ClientStream(request, headers)
         exchange.http_status = 200
+        keep = partial(self._keep, exchange)
         try:
             await client.start(primed.head)
             if answer is not None:
@@ -139,22 +141,23 @@ class Gateway:
                     keepalive,
                     reply.clock.limit_s("idle"),
                     partial(scrub, provider=reply.attempt.candidate.provider),
+                    keep,
                 )
                 await pump.run(answer, self._watch, reply.clock.deadline)
+            else:
+                await finish(relay, client, keep)
             exchange.error = relay.fault
             reply.attempt.end(relay.fault)
-            self._remember(exchange, primed)
             return await client.finish()
         finally:
             if answer is not None:
                 answer.close()
 
-    def _remember(self, exchange: Exchange, answer: Whole | Primed) -> None:
+    async def _keep(self, exchange: Exchange, found: Remembered) -> None:
         """Keep reasoning the client may not echo; before the answer ends, so that it is there
         when the client's next request comes."""
-        found = answer.remembered if isinstance(answer, Whole) else answer.relay.remembered()
-        if found is not None and exchange.caller is not None:
-            self._vault.keep(exchange.caller.key_name, found, time.monotonic())
+        if exchange.caller is not None:
+            await self._vault.keep(exchange.caller.key_name, found)
 
 
 def _dropped(exchange: Exchange) -> dict[str, str]:
@@ -166,5 +169,5 @@ def _dropped(exchange: Exchange) -> dict[str, str]:
 def as_array(primed: Primed) -> Primed:
     """A stream as the JSON array that Gemini's clients may ask for."""
     relay = ArrayRelay(primed.relay)
-    head = relay.elements(primed.head, is_end=primed.answer is None)
+    head = relay.elements(primed.head)
     return structs.replace(primed, head=head, relay=relay)

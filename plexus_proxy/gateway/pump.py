@@ -6,17 +6,18 @@ task, timer or log line per chunk. Silence is watched by the StallWatch sweep.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
 from plexus_proxy.errors import PlexusError, Stalled, TimedOut
+from plexus_proxy.formats.conversation import Remembered
 from plexus_proxy.formats.format import Relay
 from plexus_proxy.upstream.client import Answer
 from plexus_proxy.upstream.stall import StallWatch
 
+Keep = Callable[[Remembered], Awaitable[None]]
 HIGH_WATER_BYTES = 64 * 1024
 """What may wait in a client's socket buffer before the upstream is paused."""
 
@@ -68,10 +69,12 @@ class ClientStream:
         return self._response
 
 
-class Observed(Protocol):
-    """Told about the stream's end."""
-
-    def end(self, fault: PlexusError | None) -> None: ...
+async def finish(relay: Relay, client: ClientStream, keep: Keep) -> None:
+    """Send the tail of a stream, once what is to be remembered of it has been kept."""
+    if relay.waiting and (found := relay.remembered()) is not None:
+        await keep(found)
+    if tail := relay.tail():
+        client.write(tail)
 
 
 class Pump:
@@ -79,6 +82,7 @@ class Pump:
 
     __slots__ = (
         "_client",
+        "_keep",
         "_keepalive",
         "_relay",
         "_scope",
@@ -96,10 +100,12 @@ class Pump:
         keepalive: bytes,
         idle_s: float,
         scrub: Callable[[bytes], bytes],
+        keep: Keep,
     ) -> None:
         """`scrub` takes secrets out of what the provider says when it fails."""
         self._relay = relay
         self._client = client
+        self._keep = keep
         self._keepalive = keepalive
         self._scope: asyncio.Timeout | None = None
         self._scrub = scrub
@@ -109,12 +115,12 @@ class Pump:
         self.paused = False
 
     def __call__(self, chunk: bytes) -> bool:
-        """Relay one chunk; False when the client is behind or the relay has ended the stream."""
+        """Relay one chunk; False when the client is behind or the relay has come to an end."""
         self.seen += len(chunk)
         relay = self._relay
         if out := relay.feed(chunk):
             self._client.write(out if relay.fault is None else self._scrub(out))
-        return relay.fault is None and not self._client.behind
+        return relay.fault is None and not relay.waiting and not self._client.behind
 
     def stall(self) -> None:
         self._stalled = True
@@ -134,21 +140,23 @@ class Pump:
         loop = asyncio.get_running_loop()
         began = loop.time()
         watch.add(self, began)
+        last = b""
         try:
             async with asyncio.timeout_at(deadline) as self._scope:
-                while not await answer.pour(self):
-                    if self._relay.fault is not None:
-                        return
+                while not await answer.pour(self) and self._relay.fault is None:
+                    if self._relay.waiting:
+                        await finish(self._relay, self._client, self._keep)
                     self.paused = True
                     await self._client.drain()
                     self.paused = False
-                tail = self._relay.close()
+                last = self._relay.close()
         except TimeoutError:
             fault = Stalled(self.idle_s) if self._stalled else TimedOut("total", deadline - began)
-            tail = self._relay.fail(fault)
+            last = self._relay.fail(fault)
         except PlexusError as fault:
-            tail = self._relay.fail(fault)
+            last = self._relay.fail(fault)
         finally:
             watch.remove(self)
-        if tail:
-            self._client.write(self._scrub(tail))
+        if last:
+            self._client.write(self._scrub(last))
+        await finish(self._relay, self._client, self._keep)

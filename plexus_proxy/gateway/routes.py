@@ -27,7 +27,7 @@ from plexus_proxy.gateway.replies import (
 from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
 from plexus_proxy.usage.recorder import RECORDER
-from plexus_proxy.vault.reasoning import ReasoningVault
+from plexus_proxy.vault.reasoning import VAULT
 
 GATEWAY = web.AppKey("gateway", Gateway)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,7 +53,7 @@ _CORS = {
 async def gateway(app: web.Application) -> AsyncGenerator[None]:
     """cleanup_ctx: the Gateway with its upstream and the sweep over open streams."""
     watch = StallWatch()
-    vault = ReasoningVault()
+    vault = app[VAULT]
 
     async def sweep() -> None:
         watch.sweep(asyncio.get_running_loop().time())

@@ -5,19 +5,20 @@ body has. Until then it raises the fault, and nothing has reached the client.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from plexus_proxy.errors import Garbled, PlexusError, Refused
 from plexus_proxy.formats.conversation import Crossing, Remembered
+from plexus_proxy.formats.events import Event
 from plexus_proxy.formats.format import Format, Observer, Relay
 from plexus_proxy.formats.relay import (
     Passthrough,
     Replayed,
     Translation,
     events_of_stream,
-    remembered_in,
+    kept_of,
     stream_of_events,
 )
 from plexus_proxy.routing.aliases import Candidate
@@ -140,18 +141,21 @@ async def _whole(work: Work, attempt: Attempt, answer: Answer) -> Whole:
     body = await answer.read(MAX_ANSWER_BYTES)
     answer.close()
     if body.lstrip(_BLANK).startswith(_SSE_STARTS):
-        relay_events = events_of_stream(work.provider, work.crossing, body, attempt.observer)
-        out = work.client.write_response(relay_events, work.crossing)
-        return Whole(200, {"content-type": "application/json"}, out, remembered_in(relay_events))
+        events = events_of_stream(work.provider, work.crossing, body, attempt.observer)
+        return _translated(work, events)
     text = _as_utf8(body, answer)
     attempt.observer.body(text)
     if attempt.observer.failure is not None:
         raise attempt.observer.failure
     if not work.translated:
         return Whole(answer.status, answer.headers, body, None)
-    events = work.provider.read_response(text, work.crossing)
-    out = work.client.write_response(events, work.crossing)
-    return Whole(200, {"content-type": "application/json"}, out, remembered_in(events))
+    return _translated(work, work.provider.read_response(text, work.crossing))
+
+
+def _translated(work: Work, answer: Sequence[Event]) -> Whole:
+    events, remembered = _kept_of(work, answer)
+    body = work.client.write_response(events, work.crossing)
+    return Whole(200, {"content-type": "application/json"}, body, remembered)
 
 
 def _as_utf8(body: bytes, answer: Answer) -> bytes:
@@ -189,9 +193,15 @@ def _stream_of_json(work: Work, attempt: Attempt, text: bytes) -> Primed:
     attempt.observer.body(text)
     if attempt.observer.failure is not None:
         raise attempt.observer.failure
-    events = work.provider.read_response(text, work.crossing)
-    head = stream_of_events(work.client, work.crossing, events)
-    return Primed({"content-type": _SSE}, head, Replayed(attempt.observer, events), None)
+    events, remembered = _kept_of(work, work.provider.read_response(text, work.crossing))
+    head, tail = stream_of_events(work.client, work.crossing, events)
+    relay = Replayed(attempt.observer, remembered, tail)
+    return Primed({"content-type": _SSE}, head, relay, None)
+
+
+def _kept_of(work: Work, events: Sequence[Event]) -> tuple[Sequence[Event], Remembered | None]:
+    """Clients of the provider's own format send back what they saw."""
+    return kept_of(events) if work.translated else (events, None)
 
 
 async def _primed(

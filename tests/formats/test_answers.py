@@ -15,10 +15,11 @@ from support.wire import DONE, chunk, chunk_with
 
 from plexus_proxy.errors import Garbled, Refused
 from plexus_proxy.formats import envelope
+from plexus_proxy.formats.anchors import unmarked
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.format import Format, Observer
-from plexus_proxy.formats.relay import remembered_in
+from plexus_proxy.formats.relay import kept_of
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -730,20 +731,20 @@ def test_p64_a_messages_provider_gets_its_own_blocks_back(name: str, echoes: boo
     the official schema has and the gateway remembers the rest."""
     source = sample(f"messages.{name}")
     over = crossing(model=MODEL)
-    events = MESSAGES.read_response(json.dumps(source).encode(), over)
+    events, kept = kept_of(MESSAGES.read_response(json.dumps(source).encode(), over))
     said = message_of(json.loads(CHAT.write_response(events, over)))
     if not echoes:
         said = {name: said[name] for name in ("role", "content", "tool_calls")}
-        kept = remembered_in(events)
         if kept is not None:
-            over = crossing(model=MODEL, remembered=dict.fromkeys(kept.tool_ids, kept.parts))
+            over = crossing(model=MODEL, remembered=dict.fromkeys(kept.anchors, kept.parts))
     results = [
         {"role": "tool", "tool_call_id": each["id"], "content": "4"} for each in said["tool_calls"]
     ]
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     asked = {"role": "user", "content": "?"}
     body = {"model": "m", "messages": [asked, said, *results], "tools": [tool]}
-    sent = json.loads(MESSAGES.write_request(CHAT.read_request(json.dumps(body).encode()), over))
+    asked_for, _ = unmarked(CHAT.read_request(json.dumps(body).encode()))
+    sent = json.loads(MESSAGES.write_request(asked_for, over))
     native = {"b3BhcXVlLXJlYXNvbmluZy1zdGF0ZS0wMDAx", "b3BhcXVlLXJlYXNvbmluZy1zdGF0ZS0wMDAy"}
     assert strict_messages.problems(sent, signatures=frozenset(native)) == []
     assert sent["messages"][1] == {"role": "assistant", "content": source["content"]}

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.gemini import GEMINI, answer, call, chunk, sse, text, thought, usage
-from support.golden import CASES, CHAT, MESSAGES, crossing, format_of, observed, read, told, write
+from support.golden import (
+    CASES,
+    CHAT,
+    MESSAGES,
+    crossing,
+    format_of,
+    marked,
+    observed,
+    read,
+    told,
+    write,
+)
 from support.golden import translated as translate
 from support.strict_gemini_stream import read_gemini, read_whole_gemini
 from support.strict_streams import Answer, read_chat, read_messages
@@ -684,7 +695,7 @@ def test_p50_to_p54_what_gemini_clients_get_keeps_every_rule(case: Path) -> None
     found = read_gemini(out)
     assert (found.error is None) == (relay.fault is None)
     if relay.fault is None:
-        said = fold(read(format_of(case), (case / "upstream.sse").read_bytes()))
+        said = fold(marked(read(format_of(case), (case / "upstream.sse").read_bytes())))
         assert found.text == "".join(block.text for block in said.of("text"))
         assert found.reasoning == "".join(block.text for block in said.of("reasoning"))
         assert [(each.id, each.name, each.value) for each in found.tools] == [
@@ -903,7 +914,7 @@ def test_a_whole_answer_can_be_replayed_as_a_stream() -> None:
         (Path(__file__).parent.parent / "samples/chat.tool-call.response.json").read_bytes(),
         crossing(),
     )
-    found = read_gemini(stream_of_events(GEMINI, crossing(), events))
+    found = read_gemini(b"".join(stream_of_events(GEMINI, crossing(), events)))
     assert [each.name for each in found.tools] == ["get_weather"]
 
 
@@ -956,7 +967,7 @@ def test_p39_any_cuts_between_chunks_give_the_same_bytes(name: str, depth: str) 
         for client in (CHAT, MESSAGES):
             assert translate(GEMINI, client, chunks)[0] == whole[client.name]
         relay = Passthrough(GEMINI, crossing())
-        out = b"".join([relay.feed(each) for each in chunks]) + relay.close()
+        out = b"".join([relay.feed(each) for each in chunks]) + relay.close() + relay.tail()
         assert out == stream.replace(b"\n", end)
 
     test()
@@ -1108,7 +1119,7 @@ def test_any_answer_survives_translation(
 ) -> None:
     out, relay = translate(GEMINI, client, split(write(GEMINI, events), cuts))
     found = JUDGES[client.name](out)
-    said = fold(events)
+    said = fold(marked(events))
     assert relay.fault is None
     assert found.text == "".join(block.text for block in said.of("text"))
     assert found.reasoning == "".join(block.text for block in said.of("reasoning"))
@@ -1138,6 +1149,6 @@ def test_a_failure_anywhere_is_the_last_word(
     stream = write(GEMINI, events)
     at = data.draw(st.integers(0, len(stream)))
     relay = Translation(GEMINI, client, crossing())
-    out = relay.feed(stream[:at]) + relay.fail(PlexusError("Lost."))
+    out = relay.feed(stream[:at]) + relay.fail(PlexusError("Lost.")) + relay.tail()
     assert (JUDGES[client.name](out).error is None) == ended(stream[:at].rpartition(b"\n\n")[0])
-    assert relay.feed(stream[at:]) + relay.close() == b""
+    assert relay.feed(stream[at:]) + relay.close() + relay.tail() == b""

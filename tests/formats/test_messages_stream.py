@@ -61,7 +61,7 @@ def test_calls_count_from_zero_after_thinking_and_text() -> None:
         tool_block(3, "b", "f", "{}"),
         CALLS,
     )
-    assert [tool.id for tool in answer.tools] == ["a", "b"]
+    assert [tool.id for tool in answer.tools] == ["a_gw", "b_gw"]  # of a turn with reasoning
 
 
 def test_calls_alone_count_from_zero_too() -> None:

@@ -1,5 +1,6 @@
 """Relays: bytes in, bytes out, an honest end, and never an exception."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ from plexus_proxy.formats.relay import (
     Replayed,
     Translation,
     events_of_stream,
-    remembered_in,
+    kept_of,
     stream_of_events,
 )
 
@@ -67,7 +68,7 @@ LOST = [
 def passed(fmt: Format, *chunks: bytes, hide_usage: bool = True) -> tuple[bytes, Passthrough]:
     relay = Passthrough(fmt, crossing(include_usage=not hide_usage))
     out = b"".join([relay.feed(each) for each in chunks])
-    return out + relay.close(), relay
+    return out + relay.close() + relay.tail(), relay
 
 
 def bytewise(stream: bytes) -> list[bytes]:
@@ -347,7 +348,7 @@ BAD += [b'data: {"type":"error","error":%b}\n\n' % each for each in BAD_ARGUMENT
 def test_nothing_a_provider_sends_raises(fmt: Format, bad: bytes) -> None:
     for client, relay in relays(fmt):
         out = relay.feed(UNFINISHED[fmt.name] + bad) + relay.feed(FINISHED[fmt.name] + fmt.done)
-        out += relay.close()
+        out += relay.close() + relay.tail()
         if client is not fmt:
             assert records(out)
 
@@ -410,19 +411,20 @@ ANSWER: list[Event] = [
 
 @BOTH
 def test_a_whole_answer_is_streamed_to_a_client_that_wants_it(fmt: Format) -> None:
-    out = stream_of_events(fmt, crossing(), ANSWER)
+    out = b"".join(stream_of_events(fmt, crossing(), ANSWER))
     assert READERS[fmt.name](out).text == "x"
     assert out == write(fmt, ANSWER)
 
 
 def test_a_replayed_answer_has_nothing_more_to_say() -> None:
     observer = CHAT.observer()
-    relay = Replayed(observer, ANSWER)
+    relay = Replayed(observer, None, b"end")
     assert relay.committed
     assert relay.observer is observer
     assert relay.feed(b"data: 1\n\n") + relay.close() + relay.fail(Unreachable("gone")) == b""
     assert relay.fault is None
-    assert relay.remembered() is None
+    assert relay.waiting
+    assert relay.tail() == b"end"
 
 
 # What is remembered
@@ -447,8 +449,7 @@ def test_reasoning_of_a_turn_with_calls_is_remembered_in_order() -> None:
         ),
     )
     assert translated(MESSAGES, CHAT, [stream])[1].remembered() == expected
-    assert remembered_in(read(MESSAGES, stream)) == expected
-    assert Replayed(MESSAGES.observer(), read(MESSAGES, stream)).remembered() == expected
+    assert kept_of(read(MESSAGES, stream))[1] == expected
 
 
 def test_turns_without_reasoning_or_without_calls_are_not_remembered() -> None:
@@ -456,6 +457,29 @@ def test_turns_without_reasoning_or_without_calls_are_not_remembered() -> None:
     thought = message_start() + thinking_block(0, "one", "s1") + message_end()
     for stream in (calls, thought):
         assert translated(MESSAGES, CHAT, [stream])[1].remembered() is None
+
+
+@pytest.mark.parametrize("reasons", [True, False])
+def test_the_end_waits_for_what_is_to_be_kept_and_for_nothing_else(reasons: bool) -> None:
+    """What a client does next must find it."""
+    thought = thinking_block(0, "one", "s1") if reasons else b""
+    stream = message_start() + thought + tool_block(1, "t", "f", "{}") + message_end("tool_use")
+    relay = Translation(MESSAGES, CHAT, crossing())
+    out = relay.feed(stream) + relay.close()
+    assert relay.waiting == reasons
+    assert (b"[DONE]" in out) != reasons
+    assert b'"name":"f"' in out
+    assert (relay.tail().endswith(DONE), relay.waiting, relay.tail()) == (reasons, False, b"")
+
+
+def test_a_turn_without_calls_is_known_by_its_text_if_it_has_state() -> None:
+    said = thinking_block(0, "one", "s1") + text_block(1, "Four") + text_block(2, "teen\n")
+    relay = translated(MESSAGES, CHAT, [message_start() + said + message_end()])[1]
+    digest = hashlib.sha256(b"Fourteen").hexdigest()
+    part = Reasoning(text="one", opaque=Opaque("sig", "s1", "acme", "sample-1"))
+    assert relay.remembered() == Remembered((f"text:{digest}",), (part,))
+    thought = ROLE + chunk(reasoning="r") + chunk(content="Fourteen") + chunk("stop") + DONE
+    assert translated(CHAT, MESSAGES, [thought])[1].remembered() is None
 
 
 def test_clients_of_the_same_format_send_back_what_they_saw() -> None:
@@ -488,4 +512,4 @@ def test_reasoning_deltas_are_joined() -> None:
         BlockStart(1, "tool", "t", "f"),
         BlockEnd(1),
     ]
-    assert remembered_in(events) == Remembered(("t",), (Reasoning(text="ab"),))
+    assert kept_of(events)[1] == Remembered(("t",), (Reasoning(text="ab"),))

@@ -489,7 +489,9 @@ def test_18_6_to_chat_and_messages() -> None:
     )
     chat = read_chat(translated(RESPONSES, CHAT, [stream])[0], include_usage=True)
     assert (chat.reasoning, chat.reason) == ("hm", "tool_calls")
-    assert [(each.id, each.name, each.value) for each in chat.tools] == [("call_1", "f", {"a": 1})]
+    assert [(each.id, each.name, each.value) for each in chat.tools] == [
+        ("call_1_gw", "f", {"a": 1})
+    ]
     assert chat.usage is not None
     assert (chat.usage["prompt_tokens"], chat.usage["completion_tokens"]) == (30, 9)
     told = read_messages(translated(RESPONSES, MESSAGES, [stream])[0])

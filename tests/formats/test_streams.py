@@ -151,7 +151,7 @@ def test_any_cuts_between_chunks_give_the_same_bytes(case: Path, depth: str) -> 
         for client in others(fmt):
             assert translate(fmt, client, chunks)[0] == whole[client.name]
         relay = Passthrough(fmt, crossing())
-        out = b"".join([relay.feed(chunk) for chunk in chunks]) + relay.close()
+        out = b"".join([relay.feed(chunk) for chunk in chunks]) + relay.close() + relay.tail()
         if relay.observer.ended or relay.observer.failure:
             assert out == stream.replace(b"\n", end)
 
@@ -547,11 +547,11 @@ def test_a_failure_anywhere_is_the_last_word(
     stream = write(fmt, events)
     at = data.draw(st.integers(0, len(stream)))
     relay = Translation(fmt, client, crossing())
-    out = relay.feed(stream[:at]) + relay.fail(PlexusError("Lost."))
+    out = relay.feed(stream[:at]) + relay.fail(PlexusError("Lost.")) + relay.tail()
     answer = judge(client, out)
     ended = stream[:at].rpartition(b"\n\n")[0]  # a record without its blank line does not count
     assert (answer.error is None) == told_its_finish(fmt, ended)
-    assert relay.feed(stream[at:]) + relay.close() == b""
+    assert relay.feed(stream[at:]) + relay.close() + relay.tail() == b""
 
 
 def test_every_chunk_gives_the_client_something() -> None:

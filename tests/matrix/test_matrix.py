@@ -38,10 +38,16 @@ def expected(client: str, provider: str, case: Case) -> Heard:
         text=text,
         thought="".join(each.text for each in case.of(Thought)),
         refusal=refusal,
-        calls=tuple(case.of(Call)),
+        calls=tuple(marked(case) if client != provider else case.of(Call)),
         end=end,
         usage=counted(case, client, provider),
     )
+
+
+def marked(case: Case) -> list[Call]:
+    """Ids of calls before which something was thought say so to clients of other formats."""
+    mark = "_gw" if case.of(Thought) else ""
+    return [replace(call, id=call.id + mark) for call in case.of(Call)]
 
 
 def counted(case: Case, *formats: str) -> Usage:

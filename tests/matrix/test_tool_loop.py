@@ -5,11 +5,13 @@ all it was given or, as many do, only the call. The strict part is the second re
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.fake_provider import Step, Whole
+from support.gateway import StandBuilder
 from support.matrix import FORMATS, Matrix
 from support.strict_chat import problems as chat_problems
 from support.strict_gemini import problems as gemini_problems
@@ -196,6 +198,58 @@ async def test_a_tool_loop_keeps_its_thinking(
     arguments = json.dumps(WEATHER.arguments["n"])
     assert arguments in json.dumps(sent).replace("\\", "")
     assert_legal(provider, sent)
+
+
+MARKED_ID = re.compile(r'"(\w+_gw)"')
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("client", "provider"),
+    [("chat", "messages"), ("gemini", "messages"), ("messages", "gemini"), ("chat", "responses")],
+)
+async def test_another_process_has_the_thinking_too(
+    matrix_builder: StandBuilder, client: str, provider: str, stream: bool
+) -> None:
+    """The client echoes only the call, and its next step comes to another gateway."""
+    alias = f"direct/{provider}/{MODELS[provider]}"
+    upstream = matrix_builder.chat
+    upstream.enqueue(*thinking_answer(provider))  # whole: the gateway streams it if it has to
+    upstream.enqueue(Whole(body(provider, DONE)))
+    first = question(client, alias)
+    async with matrix_builder.started() as one, matrix_builder.started() as two:
+        headers = {"authorization": f"Bearer {one.secrets.app}"}
+        asked = {**first, "stream": stream} if client != "gemini" else first
+        url = one.gateway.url + path_of(client, alias, stream)
+        async with one.gateway.session.post(url, json=asked, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            raw = await response.read()
+        call_id = MARKED_ID.findall(raw.decode())[0]
+        second = follow_up(client, first, bare_answer(client, call_id), echo=False)
+        url = two.gateway.url + path_of(client, alias, stream=False)
+        async with two.gateway.session.post(url, json=second, headers=headers) as response:
+            assert response.status == 200, await response.text()
+    sent = upstream.requests[1].json()
+    assert NATIVE[provider] in [*states_in(sent)]
+    assert "_gw" not in json.dumps(sent)
+    assert_legal(provider, sent)
+
+
+def bare_answer(client: str, call_id: str) -> dict[str, Any]:
+    """The call alone, in the client's words."""
+    arguments = json.dumps(WEATHER.arguments)
+    match client:
+        case "chat":
+            function = {"name": "get_weather", "arguments": arguments}
+            call: Any = {"id": call_id, "type": "function", "function": function}
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+            return {"choices": [{"message": message}]}
+        case "messages":
+            call = {"id": call_id, "name": "get_weather", "input": WEATHER.arguments}
+            return {"content": [{"type": "tool_use", **call}]}
+        case _:
+            call = {"id": call_id, "name": "get_weather", "args": WEATHER.arguments}
+            return {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]}
 
 
 @pytest.mark.parametrize("provider", FORMATS)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from plexus_proxy.formats.conversation import Crossing
-from plexus_proxy.formats.events import Event, Failure
+from plexus_proxy.formats.events import BlockStart, Event, Failure
 from plexus_proxy.formats.format import Format, Observer
 from plexus_proxy.formats.registry import FORMATS
 from plexus_proxy.formats.relay import Translation
@@ -67,7 +68,21 @@ def translated(
     """The client's whole stream, and the relay after its end."""
     relay = Translation(provider, client, crossing(**changed))
     out = b"".join([relay.feed(chunk) for chunk in chunks])
-    return out + relay.close(), relay
+    return out + relay.close() + relay.tail(), relay
+
+
+def marked(events: Sequence[Event]) -> list[Event]:
+    """As a client of another format sees them: with the gateway's mark on the ids of calls before
+    which something was thought."""
+    has_thought = False
+    seen: list[Event] = []
+    for event in events:
+        if isinstance(event, BlockStart):
+            has_thought = has_thought or event.kind == "reasoning"
+            if event.tool_id and has_thought:
+                event = replace(event, tool_id=f"{event.tool_id}_gw")
+        seen.append(event)
+    return seen
 
 
 def told(event: Event) -> dict[str, Any]:

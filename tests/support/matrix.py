@@ -12,8 +12,15 @@ Matrix = tuple[Stand, FakeProvider]
 
 
 @pytest.fixture
-async def matrix(tmp_path: Path) -> AsyncIterator[Matrix]:
+async def matrix(matrix_builder: StandBuilder) -> AsyncIterator[Matrix]:
     """A gateway whose alias `to-<format>` leads to one server that can play every format."""
+    async with matrix_builder.started() as running:
+        yield running, running.chat
+
+
+@pytest.fixture
+async def matrix_builder(tmp_path: Path) -> AsyncIterator[StandBuilder]:
+    """The same, not started; any number of gateways may be, on one database."""
     async with fake_provider() as upstream:
         builder = StandBuilder(tmp_path, upstream, upstream)
         builder.config["providers"] = {
@@ -27,5 +34,4 @@ async def matrix(tmp_path: Path) -> AsyncIterator[Matrix]:
         builder.config["models"] = {
             f"to-{fmt}": {"targets": [{"provider": fmt, "model": f"up-{fmt}"}]} for fmt in FORMATS
         }
-        async with builder.started() as running:
-            yield running, upstream
+        yield builder

@@ -1,10 +1,12 @@
 """The other form of a Gemini stream: one JSON array, sent element by element. Source: Gemini API
 reference, streamGenerateContent without `alt=sse`."""
 
+from collections.abc import Sequence
+
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.conversation import Remembered
 from plexus_proxy.formats.format import Observer, Relay
-from plexus_proxy.formats.sse import Framer
+from plexus_proxy.formats.sse import Frame, Framer
 
 KEEPALIVE = b"\n"
 """White space between elements."""
@@ -34,30 +36,39 @@ class ArrayRelay:
     def committed(self) -> bool:
         return self._relay.committed
 
-    def elements(self, frames: bytes, *, is_end: bool) -> bytes:
-        """Frames of the relay within; at the end also the array's."""
-        if self._ended:
-            return b""
-        found = [*self._framer.feed(frames), *(self._framer.close() if is_end else ())]
+    @property
+    def waiting(self) -> bool:
+        return self._relay.waiting
+
+    def elements(self, frames: bytes) -> bytes:
+        """Frames of the relay within."""
+        return self._joined(self._framer.feed(frames))
+
+    def _joined(self, frames: Sequence[Frame]) -> bytes:
         out: list[bytes] = []
-        for frame in found:
+        for frame in frames:
             if frame.data:
                 out += (b"[" if self._is_first else b",\r\n", frame.data)
                 self._is_first = False
-        if is_end:
-            self._ended = True
-            out.append(b"[]" if self._is_first else b"]")
         return b"".join(out)
 
     def feed(self, chunk: bytes) -> bytes:
-        out = self._relay.feed(chunk)
-        return self.elements(out, is_end=self._relay.fault is not None)
+        return self.elements(self._relay.feed(chunk))
 
     def close(self) -> bytes:
-        return self.elements(self._relay.close(), is_end=True)
+        return self.elements(self._relay.close())
 
     def fail(self, error: PlexusError) -> bytes:
-        return self.elements(self._relay.fail(error), is_end=True)
+        return self.elements(self._relay.fail(error))
+
+    def tail(self) -> bytes:
+        """Also the array's own end."""
+        if self._ended:
+            return b""
+        self._ended = True
+        last = [*self._framer.feed(self._relay.tail()), *self._framer.close()]
+        elements = self._joined(last)
+        return elements + (b"[]" if self._is_first else b"]")
 
     def remembered(self) -> Remembered | None:
         return self._relay.remembered()
