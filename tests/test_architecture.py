@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "plexus_proxy"
 NAME = PACKAGE.name
 
 TABLE = (
-    ("errors · settings · resources · log · tasks · crypto · drain",),
+    ("errors · settings · resources · log · tasks · crypto · drain · egress",),
     ("formats", "config", "db"),
     ("routing", "usage", "vault"),
     ("upstream", "demo"),

@@ -190,6 +190,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Time for a client to send a request's body, extended while at least 1 KB/s arrives."""
 
 
+class Egress(Struct, frozen=True, kw_only=True):
+    """What may be fetched from addresses that clients name: images and documents by URL, for
+    providers that take only the content itself."""
+
+    media_bytes: Annotated[int, Meta(ge=1)] = 20 * 1024 * 1024
+    """Of all that one request names, together."""
+    allow_private_addresses: bool = False
+    """Also from addresses that only this network can reach. Clients can then look into it."""
+
+
 class Shutdown(Struct, frozen=True, kw_only=True):
     """What SIGTERM does: drain, then close the listener, then wait for open streams."""
 
@@ -210,4 +220,5 @@ class Config(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     timeout: LaterTimeout | None = None
     limits: Limits = Limits()
+    egress: Egress = Egress()
     shutdown: Shutdown = Shutdown()

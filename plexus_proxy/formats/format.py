@@ -13,6 +13,7 @@ from plexus_proxy.crypto import Secret
 from plexus_proxy.errors import PlexusError, Refused
 from plexus_proxy.formats.conversation import Conversation, Crossing, Remembered
 from plexus_proxy.formats.events import Event, Usage
+from plexus_proxy.formats.remote import MediaKind
 from plexus_proxy.formats.sse import Frame
 
 
@@ -165,6 +166,8 @@ class Format(Struct, frozen=True, kw_only=True):
     are taken out (they must never reach a provider)."""
     read_request: Callable[[bytes, Asked], Conversation]
     write_request: Callable[[Conversation, Crossing], bytes]
+    inlines: tuple[MediaKind, ...] = ()
+    """Media that its providers take only as content, never by URL."""
     read_response: Callable[[bytes, Crossing], list[Event]]
     """A whole provider answer as the events its stream would have been. Raises Garbled, Refused."""
     write_response: Callable[[Sequence[Event], Crossing], bytes]

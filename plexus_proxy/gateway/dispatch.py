@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
-from plexus_proxy.config.model import Provider
-from plexus_proxy.config.timeouts import ResolvedTimeouts
+from plexus_proxy.config.model import Egress
+from plexus_proxy.config.snapshot import Snapshot
+from plexus_proxy.egress import fetch
 from plexus_proxy.errors import PlexusError, UpstreamFault
 from plexus_proxy.formats.anchors import unmarked
-from plexus_proxy.formats.conversation import Crossing
+from plexus_proxy.formats.conversation import Conversation, Crossing
 from plexus_proxy.formats.format import Asked, Call, Format
+from plexus_proxy.formats.remote import content_of, remote_urls, with_fetched
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.routing.access import DEMO_SCHEME
 from plexus_proxy.routing.aliases import Candidate, Route
@@ -60,7 +62,7 @@ class Dispatcher:
         call: Call,
         route: Route,
         client_headers: Mapping[str, str],
-        timeouts: Callable[[Provider], ResolvedTimeouts],
+        snapshot: Snapshot,
     ) -> Reply:
         """The first primed answer. Raises the client's fault, or that of the last attempt."""
         client = self._formats[exchange.client_format]
@@ -68,9 +70,12 @@ class Dispatcher:
         for candidate in route.candidates[:MAX_ATTEMPTS]:
             attempt = Attempt(candidate, self._formats[candidate.format].observer())
             exchange.attempts.append(attempt)
-            clock = PhaseClock(timeouts(candidate.provider), asyncio.get_running_loop().time())
+            timeouts = snapshot.timeouts(candidate.provider)
+            clock = PhaseClock(timeouts, asyncio.get_running_loop().time())
             try:
-                work = await self._work(exchange, call, client, candidate, client_headers)
+                work = await self._work(
+                    exchange, call, client, candidate, client_headers, snapshot.config.egress
+                )
                 answer = await run(work, attempt, self._upstream, clock)
             except UpstreamFault as fault:
                 attempt.end(fault)
@@ -91,6 +96,7 @@ class Dispatcher:
         client: Format,
         candidate: Candidate,
         client_headers: Mapping[str, str],
+        egress: Egress,
     ) -> Work:
         provider = self._formats[candidate.format]
         crossing = Crossing(
@@ -104,7 +110,15 @@ class Dispatcher:
         if client is provider:
             body = client.splice(call, candidate.model, candidate.extra_body)
         else:
-            body = await self._translated(exchange, call, client, provider, candidate, crossing)
+            conversation = await self._conversation(
+                exchange, call, client, provider, crossing, egress
+            )
+            body = provider.write_request(conversation, crossing)
+            exchange.dropped = crossing.dropped
+            if candidate.extra_body:
+                body = provider.splice(
+                    structs.replace(call, body=body), candidate.model, candidate.extra_body
+                )
         base_url = candidate.base_url
         if base_url.startswith(DEMO_SCHEME):
             base_url = self._demo_base_url(candidate.format)
@@ -123,24 +137,27 @@ class Dispatcher:
             streamed=call.stream,
         )
 
-    async def _translated(
+    async def _conversation(
         self,
         exchange: Exchange,
         call: Call,
         client: Format,
         provider: Format,
-        candidate: Candidate,
         crossing: Crossing,
-    ) -> bytes:
+        egress: Egress,
+    ) -> Conversation:
+        """What the client said, with all that has to be fetched before it can be translated."""
         conversation = client.read_request(call.body, Asked(call.model, call.stream))
         crossing.echo = conversation.echo
         conversation, sought = unmarked(conversation)
         if sought.anchors and exchange.caller is not None:
             crossing.remembered = await self._vault.fetch(exchange.caller.key_name, sought)
-        body = provider.write_request(conversation, crossing)
-        exchange.dropped = crossing.dropped
-        if candidate.extra_body:
-            body = provider.splice(
-                structs.replace(call, body=body), candidate.model, candidate.extra_body
+        if urls := remote_urls(conversation, provider.inlines):
+            fetched = await fetch(
+                urls, max_bytes=egress.media_bytes, allow_private=egress.allow_private_addresses
             )
-        return body
+            content = {
+                url: content_of(found.media_type, found.body) for url, found in fetched.items()
+            }
+            conversation = with_fetched(conversation, content)
+        return conversation

@@ -71,7 +71,7 @@ class Gateway:
             call = exchange.call = fmt.read_call(body, asked)
             exchange.route = route(call.model, fmt.name, self._formats, snapshot, self._random)
             reply = await self._dispatcher.dispatch(
-                exchange, call, exchange.route, from_client(request.headers), snapshot.timeouts
+                exchange, call, exchange.route, from_client(request.headers), snapshot
             )
             return await self._reply(reply, request, exchange, array=asked.array)
         except PlexusError as error:

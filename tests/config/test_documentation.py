@@ -34,6 +34,7 @@ WHERE = {
     model.Timeouts: "## Time-outs",
     model.LaterTimeout: "### timeout (later spelling)",
     model.Limits: "## Limits",
+    model.Egress: "## Egress",
     model.Shutdown: "## Shutdown",
 }
 """The line that stands above each Struct's table."""

@@ -26,6 +26,7 @@ FORMAT = Format(
     splice=splice,
     read_request=read_request,
     write_request=write_request,
+    inlines=("document",),
     read_response=read_response,
     write_response=write_response,
     reader=ChatReader,

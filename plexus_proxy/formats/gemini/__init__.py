@@ -31,6 +31,7 @@ FORMAT = Format(
     splice=splice,
     read_request=lambda body, asked: read_request(body, asked.model, asked.stream),
     write_request=write_request,
+    inlines=("image", "document"),
     read_response=read_response,
     write_response=write_response,
     reader=GeminiReader,
