@@ -5,11 +5,12 @@ meaning here moves to model.py and leaves this table. Source: behaviour referenc
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
 from plexus_proxy.config.model import (
+    Adapter,
     Alias,
     Config,
     Key,
@@ -26,7 +27,8 @@ _COOLDOWN = "cooldowns"
 _EXPLORATION = "exploration by selectors"
 _QUOTAS = "quotas per key"
 _POLICIES = "key policies"
-_ADAPTERS = "adapters"
+_ADAPTERS = "more adapters"
+_ADAPTER_NAMES = frozenset(each.__struct_config__.tag for each in get_args(Adapter))
 _COMPACTION = "context compaction"
 _CONCURRENCY = "concurrency limits"
 _MCP = "the MCP gateway"
@@ -68,7 +70,6 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
         "quota_checker": _METERS,
         "model_autosync": "model autosync",
         "maxConcurrency": _CONCURRENCY,
-        "adapter": _ADAPTERS,
         "auto_compat": "automatic compatibility retries",
         "pi_ai_provider": _CATALOGUE,
         "raw_passthrough": _RAW,
@@ -77,7 +78,6 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
         "compaction": _COMPACTION,
     },
     ProviderModel: {
-        "adapter": _ADAPTERS,
         "maxConcurrency": _CONCURRENCY,
         "pi_ai_model_id": _CATALOGUE,
     },
@@ -134,6 +134,8 @@ class Later:
         """`node` in the shape of model.py; the same object if it has it already."""
         if kind is PriceRange and node.get("upper_bound") == float("inf"):
             return _with(node, "upper_bound", None)
+        if kind in (Provider, ProviderModel) and node.get("adapter") is not None:
+            node = self._with_adapters(kind, node, path)
         if kind is ProviderModel and isinstance(node.get("access_via"), Seq):
             return self._without_subtypes(node, path)
         if kind is Alias:
@@ -161,6 +163,24 @@ class Later:
             node = _with(node, "targets", kept)
         return node
 
+    def _with_adapters(self, kind: type[Struct], node: Map, path: str) -> Map:
+        """A name alone stands for the adapter without options, and for a list of one."""
+        given: Any = node["adapter"]
+        line = node.line_of("adapter")
+        uses = given if isinstance(given, Seq) else _seq(line, [given])
+        place = child(path, "adapter")
+        kept = _seq(uses.line, [])
+        for index, each in enumerate(uses):
+            line = uses.lines[index]
+            use = _with(Map(line), "name", each) if isinstance(each, str) else each
+            name = use.get("name") if isinstance(use, Map) else None
+            if isinstance(name, str) and name not in _ADAPTER_NAMES:
+                self._warn(kind, name, f"{place}[{index}]", line, _ADAPTERS, "is skipped")
+                continue
+            kept.append(use)
+            kept.lines.append(line)
+        return _with(node, "adapter", kept)
+
     def _without_subtypes(self, node: Map, path: str) -> Map:
         given: Seq = node["access_via"]
         if not any(isinstance(each, Map) for each in given):
@@ -183,6 +203,14 @@ class Later:
 
 def _names_alias(target: Any) -> bool:
     return isinstance(target, Map) and "alias" in target and "provider" not in target
+
+
+def _seq(line: int, items: list[Any]) -> Seq:
+    """All on one line."""
+    made = Seq(line)
+    made.extend(items)
+    made.lines = [line] * len(items)
+    return made
 
 
 def _with(node: Map, key: str, value: Any) -> Map:

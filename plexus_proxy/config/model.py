@@ -8,7 +8,7 @@ sections are checked in references.py.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from plexus_proxy.crypto import Secret
 
@@ -104,6 +104,125 @@ class OpenRouterPricing(Struct, frozen=True, kw_only=True, tag_field="source", t
 Pricing = SimplePricing | DefinedPricing | PerRequestPricing | OpenRouterPricing
 
 
+class AdapterUse(Struct, frozen=True, kw_only=True, tag_field="name"):
+    """A named patch of what a provider is sent; without options unless a subclass has some."""
+
+    enabled: bool = True
+    """False takes away what was listed before: a model's list takes from its provider's."""
+
+
+class ReasoningContent(AdapterUse, frozen=True, kw_only=True, tag="reasoning_content"):
+    """Reasoning travels as `reasoning_content`; answers get it as `reasoning` too."""
+
+
+class SuppressDeveloperRole(AdapterUse, frozen=True, kw_only=True, tag="suppress_developer_role"):
+    """`developer` messages become `system` messages."""
+
+
+class SuppressGpt5Options(
+    AdapterUse, frozen=True, kw_only=True, tag="suppress_unsupported_gpt5_options"
+):
+    """Leaves out sampling and length options that servers of GPT-5 models refuse."""
+
+
+class NormalizeToolIds(AdapterUse, frozen=True, kw_only=True, tag="normalize_anthropic_tool_ids"):
+    """Tool ids get Anthropic's alphabet, calls and results alike."""
+
+
+class FieldCondition(Struct, frozen=True, kw_only=True):
+    """Holds if a field of the payload has a value, or, without one, if it is there."""
+
+    field: str
+    """Dotted path, such as `reasoning.effort`."""
+    value: Any | UnsetType = UNSET
+
+
+class ModelRule(Struct, frozen=True, kw_only=True):
+    """Another model if any of the conditions holds."""
+
+    model: str
+    rewrite_to: str = field(name="rewriteTo")
+    conditions: tuple[FieldCondition, ...]
+
+
+class ModelRules(Struct, frozen=True, kw_only=True):
+    """The first rule that fits counts."""
+
+    rules: tuple[ModelRule, ...]
+
+
+class ModelOverride(AdapterUse, frozen=True, kw_only=True, tag="model_override"):
+    """Another model's name, depending on the payload."""
+
+    options: ModelRules
+
+
+class ReasoningCondition(Struct, frozen=True, kw_only=True):
+    """How the source field has to be. `present` and `absent` need no value, `in` a list."""
+
+    op: Literal["eq", "neq", "gt", "gte", "lt", "lte", "in", "present", "absent"]
+    value: Any = None
+    values: tuple[Any, ...] = ()
+
+
+class Rewrite(Struct, frozen=True, kw_only=True):
+    """A field to be set."""
+
+    target: str
+    """Dotted path; mappings on the way are made."""
+    value: Any
+    """The value itself, or `{from: source}` (the source's own), `{from: boolean, truthy, falsy}`
+    or `{from: map, values}`."""
+
+
+class ReasoningRule(Struct, frozen=True, kw_only=True):
+    """Sets fields when the source is there, or as `when` says, then removes others."""
+
+    source: str
+    """Dotted path."""
+    when: ReasoningCondition | None = None
+    rewrites: tuple[Rewrite, ...]
+    strip: tuple[str, ...] = ()
+    """Dotted paths to remove afterwards."""
+
+
+class ReasoningRules(Struct, frozen=True, kw_only=True):
+    """All rules, one after the other, each on what the one before has made."""
+
+    rules: tuple[ReasoningRule, ...]
+
+
+class ReasoningRewrite(AdapterUse, frozen=True, kw_only=True, tag="reasoning_rewrite"):
+    """Reasoning controls in the provider's own words."""
+
+    options: ReasoningRules
+
+
+class WebSearchForm(Struct, frozen=True, kw_only=True):
+    """How the provider wants its web search declared."""
+
+    target: Literal["anthropic", "openai", "openrouter", "google"]
+    max_uses: Annotated[int, Meta(ge=1)] | None = None
+    """Anthropic only."""
+
+
+class WebSearchCoercion(AdapterUse, frozen=True, kw_only=True, tag="web_search_coercion"):
+    """Whatever web search a client declares, in the provider's form."""
+
+    options: WebSearchForm
+
+
+Adapter = (
+    ReasoningContent
+    | SuppressDeveloperRole
+    | SuppressGpt5Options
+    | NormalizeToolIds
+    | ModelOverride
+    | ReasoningRewrite
+    | WebSearchCoercion
+)
+
+
 class ProviderModel(Struct, frozen=True, kw_only=True):
     """One model of a provider."""
 
@@ -112,6 +231,8 @@ class ProviderModel(Struct, frozen=True, kw_only=True):
     """API types usable for this model, first is preferred; empty or absent: the provider's."""
     type: ModelType | None = None
     extra_body: Mapping[str, Any] = field(name="extraBody", default_factory=dict[str, Any])
+    adapter: tuple[Adapter, ...] = ()
+    """After the provider's own."""
 
 
 class Provider(Struct, frozen=True, kw_only=True):
@@ -132,6 +253,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     """Sent with every request; win over built-in headers."""
     extra_body: Mapping[str, Any] = field(name="extraBody", default_factory=dict[str, Any])
     """Merged last into the payload (top level)."""
+    adapter: tuple[Adapter, ...] = ()
+    """Named patches, applied in order to every payload."""
     estimate_tokens: bool = field(name="estimateTokens", default=False)
     timeouts: Timeouts = Timeouts()
     timeout_ms: Annotated[int, Meta(ge=1)] | None = field(name="timeoutMs", default=None)

@@ -118,6 +118,27 @@ class Passthrough:
         return b""
 
 
+class Patched(Passthrough):
+    """Same format on both sides, with an adapter that touches some frames. See Relay."""
+
+    __slots__ = ("_patch",)
+
+    def __init__(self, fmt: Format, crossing: Crossing, patch: Callable[[bytes], bytes]) -> None:
+        """`patch` turns the data of a frame into another; most it gives back as they are."""
+        super().__init__(fmt, crossing)
+        self._patch = patch
+
+    def _forward(self, frames: Sequence[Frame]) -> bytes:
+        return super()._forward([self._patched(frame) for frame in frames])
+
+    def _patched(self, frame: Frame) -> Frame:
+        data = self._patch(frame.data)
+        if data is frame.data:
+            return frame
+        event = f"event: {frame.event}\n".encode() if frame.event else b""
+        return Frame(frame.event, data, b"%bdata: %b\n\n" % (event, data))
+
+
 def _last(framer: Framer) -> list[Frame]:
     """The frame that ended with the stream, if it had come to its own end."""
     return [frame for frame in framer.close() if _is_whole(frame)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
+from plexus_proxy.adapters.registry import adapted, answer_patch
 from plexus_proxy.config.model import Egress
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.egress import fetch
@@ -119,6 +120,8 @@ class Dispatcher:
                 body = provider.splice(
                     structs.replace(call, body=body), candidate.model, candidate.extra_body
                 )
+        if candidate.adapters:
+            body = adapted(body, candidate.adapters)
         base_url = candidate.base_url
         if base_url.startswith(DEMO_SCHEME):
             base_url = self._demo_base_url(candidate.format)
@@ -135,6 +138,7 @@ class Dispatcher:
             provider=provider,
             crossing=crossing,
             streamed=call.stream,
+            patch=answer_patch(candidate.adapters) if candidate.adapters else None,
         )
 
     async def _conversation(

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from plexus_proxy.config.model import Alias, Pricing, Provider, ProviderModel, Target
+from plexus_proxy.config.model import Adapter, Alias, Pricing, Provider, ProviderModel, Target
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.errors import BadRequest, NoCandidate, UnknownModel
 from plexus_proxy.routing.access import base_url, choose_format, usable_types
@@ -29,6 +29,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     pricing: Pricing | None
     extra_body: Mapping[str, Any]
     """Top-level fields to set in the payload: provider < model < alias."""
+    adapters: tuple[Adapter, ...] = ()
+    """The provider's, then the model's."""
 
 
 class Route(Struct, frozen=True, kw_only=True, gc=False):
@@ -112,6 +114,7 @@ def _candidate(
         base_url=base_url(provider, chosen),
         pricing=model.pricing if model else None,
         extra_body=extra,
+        adapters=(*provider.adapter, *model.adapter) if model else provider.adapter,
     )
 
 

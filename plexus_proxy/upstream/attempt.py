@@ -5,7 +5,7 @@ body has. Until then it raises the fault, and nothing has reached the client.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from plexus_proxy.formats.events import Event
 from plexus_proxy.formats.format import Format, Observer, Relay
 from plexus_proxy.formats.relay import (
     Passthrough,
+    Patched,
     Replayed,
     Translation,
     events_of_stream,
@@ -83,6 +84,8 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
     provider: Format
     crossing: Crossing
     streamed: bool
+    patch: Callable[[bytes], bytes] | None = None
+    """Of answers that need no translation: what the client gets in place of a frame or body."""
 
     @property
     def translated(self) -> bool:
@@ -148,7 +151,7 @@ async def _whole(work: Work, attempt: Attempt, answer: Answer) -> Whole:
     if attempt.observer.failure is not None:
         raise attempt.observer.failure
     if not work.translated:
-        return Whole(answer.status, answer.headers, body, None)
+        return Whole(answer.status, answer.headers, work.patch(body) if work.patch else body, None)
     return _translated(work, work.provider.read_response(text, work.crossing))
 
 
@@ -204,15 +207,19 @@ def _kept_of(work: Work, events: Sequence[Event]) -> tuple[Sequence[Event], Reme
     return kept_of(events) if work.translated else (events, None)
 
 
+def _relay(work: Work) -> Relay:
+    if work.translated:
+        return Translation(work.provider, work.client, work.crossing)
+    if work.patch is not None:
+        return Patched(work.provider, work.crossing, work.patch)
+    return Passthrough(work.provider, work.crossing)
+
+
 async def _primed(
     work: Work, attempt: Attempt, answer: Answer, start: bytes, ended: bool
 ) -> Primed:
     """`start` is what was read already; `ended` says that it was all."""
-    relay: Relay = (
-        Translation(work.provider, work.client, work.crossing)
-        if work.translated
-        else Passthrough(work.provider, work.crossing)
-    )
+    relay = _relay(work)
     attempt.observer = relay.observer
     head: list[bytes] = []
 

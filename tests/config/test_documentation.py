@@ -22,6 +22,21 @@ WHERE = {
     model.Config: "## Top level",
     model.Provider: "## Provider",
     model.ProviderModel: "### Provider model",
+    model.ReasoningContent: "`name: reasoning_content`",
+    model.SuppressDeveloperRole: "`name: suppress_developer_role`",
+    model.SuppressGpt5Options: "`name: suppress_unsupported_gpt5_options`",
+    model.NormalizeToolIds: "`name: normalize_anthropic_tool_ids`",
+    model.ModelOverride: "`name: model_override`",
+    model.ModelRules: "Its options:",
+    model.ModelRule: "Each model rule:",
+    model.FieldCondition: "Each condition:",
+    model.ReasoningRewrite: "`name: reasoning_rewrite`",
+    model.ReasoningRules: "The options of reasoning_rewrite:",
+    model.ReasoningRule: "Each reasoning rule:",
+    model.ReasoningCondition: "Each comparison:",
+    model.Rewrite: "Each rewrite:",
+    model.WebSearchCoercion: "`name: web_search_coercion`",
+    model.WebSearchForm: "The options of web_search_coercion:",
     model.SimplePricing: "`source: simple`",
     model.DefinedPricing: "`source: defined`",
     model.PriceRange: "Each range:",
@@ -114,6 +129,8 @@ def test_documented_defaults_are_those_of_the_code(kind: type[Struct]) -> None:
             assert written == "required", field.encode_name
         elif isinstance(field.default, bool | int | float | str):
             assert written == f"`{_shown(field.default)}`", field.encode_name
+        elif isinstance(field.type, inspect.AnyType):
+            assert written.startswith("none"), field.encode_name
         elif field.default is NODEFAULT and not isinstance(field.type, inspect.StructType):
             empty = field.default_factory is dict or isinstance(field.type, inspect.DictType)
             assert written == ("`{}`" if empty else "`[]`"), field.encode_name

@@ -11,9 +11,17 @@ from support.canary import canary
 from plexus_proxy.config.load import Problem, Snapshot, check_file, load, locate
 from plexus_proxy.config.model import (
     DefinedPricing,
+    FieldCondition,
+    ModelOverride,
+    ModelRule,
+    ModelRules,
     OpenRouterPricing,
     PerRequestPricing,
+    ReasoningContent,
     SimplePricing,
+    SuppressDeveloperRole,
+    WebSearchCoercion,
+    WebSearchForm,
 )
 from plexus_proxy.settings import read_settings
 
@@ -770,3 +778,84 @@ def test_names_with_dots_are_quoted_in_paths() -> None:
     text = edited("smart:", "gpt-4.1:").replace("model: gpt}", "model: 5}")
     [line] = said(text)
     assert line.startswith('models."gpt-4.1".targets[0].model (line 10): ')
+
+
+# --- adapters ---
+
+
+def test_adapters_load_as_names_lists_and_mappings() -> None:
+    text = """\
+adminKey: an-admin-key
+providers:
+  p:
+    api_base_url: http://p/v1
+    api_key: k
+    adapter: reasoning_content
+    models:
+      m:
+        adapter:
+          - suppress_developer_role
+          - {name: web_search_coercion, options: {target: openai}, enabled: false}
+          - name: model_override
+            options:
+              rules: [{model: a, rewriteTo: b, conditions: [{field: x}, {field: y, value: 1}]}]
+models: {}
+keys: {}
+"""
+    loaded, problems = load(text)
+    assert problems == []
+    assert loaded is not None
+    provider = loaded.config.providers["p"]
+    assert provider.adapter == (ReasoningContent(),)
+    assert isinstance(provider.models, dict)
+    rule = ModelRule(
+        model="a",
+        rewrite_to="b",
+        conditions=(FieldCondition(field="x"), FieldCondition(field="y", value=1)),
+    )
+    assert provider.models["m"].adapter == (
+        SuppressDeveloperRole(),
+        WebSearchCoercion(options=WebSearchForm(target="openai"), enabled=False),
+        ModelOverride(options=ModelRules(rules=(rule,))),
+    )
+
+
+def test_an_adapter_of_another_release_is_skipped_with_a_warning() -> None:
+    text = """\
+adminKey: an-admin-key
+providers:
+  p:
+    api_base_url: http://p/v1
+    api_key: k
+    adapter:
+      - {name: strip_unsupported_tool_search, options: {}}
+      - suppress_developer_role
+models: {}
+keys: {}
+"""
+    loaded, [problem] = load(text)
+    assert loaded is not None
+    assert loaded.config.providers["p"].adapter == (SuppressDeveloperRole(),)
+    assert (problem.severity, problem.path) == ("warning", "providers.p.adapter[0]")
+    assert problem.line == 7
+
+
+@pytest.mark.parametrize(
+    ("use", "place"),
+    [
+        ("{name: model_override}", "providers.p.adapter[0].options"),
+        ("{options: {}}", "providers.p.adapter[0].name"),
+        (
+            "{name: web_search_coercion, options: {target: bing}}",
+            "providers.p.adapter[0].options.target",
+        ),
+        ("5", "providers.p.adapter[0]"),
+    ],
+)
+def test_a_wrong_adapter_is_an_error_at_its_place(use: str, place: str) -> None:
+    text = (
+        "adminKey: an-admin-key\nproviders:\n  p:\n    api_base_url: http://p/v1\n"
+        f"    api_key: k\n    adapter: [{use}]\nmodels: {{}}\nkeys: {{}}\n"
+    )
+    _, problems = load(text)
+    assert [(each.severity, each.path, each.line) for each in problems] == [("error", place, 6)]

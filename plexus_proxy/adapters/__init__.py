@@ -1,0 +1,1 @@
+"""Named patches of payloads, for providers that bend a format."""
