@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct, structs
 
 from plexus_proxy.adapters.registry import adapted, answer_patch
+from plexus_proxy.adapters.repair import repaired
 from plexus_proxy.config.model import Egress
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.egress import fetch
-from plexus_proxy.errors import PlexusError, UpstreamFault
+from plexus_proxy.errors import PlexusError, Refused, UpstreamFault
 from plexus_proxy.formats.anchors import unmarked
 from plexus_proxy.formats.conversation import Conversation, Crossing
 from plexus_proxy.formats.format import Asked, Call, Format
@@ -66,39 +67,72 @@ class Dispatcher:
         snapshot: Snapshot,
     ) -> Reply:
         """The first primed answer. Raises the client's fault, or that of the last attempt."""
-        client = self._formats[exchange.client_format]
         last: UpstreamFault | None = None
         for candidate in route.candidates[:MAX_ATTEMPTS]:
-            attempt = Attempt(candidate, self._formats[candidate.format].observer())
-            exchange.attempts.append(attempt)
-            timeouts = snapshot.timeouts(candidate.provider)
-            clock = PhaseClock(timeouts, asyncio.get_running_loop().time())
             try:
-                work = await self._work(
-                    exchange, call, client, candidate, client_headers, snapshot.config.egress
-                )
-                answer = await run(work, attempt, self._upstream, clock)
+                return await self._try(exchange, call, candidate, client_headers, snapshot)
             except UpstreamFault as fault:
-                attempt.end(fault)
                 last = fault
-                continue
-            except PlexusError as fault:
-                attempt.end(fault)
-                raise
-            exchange.note_first_content()
-            return Reply(attempt, answer, client, clock)
         assert last is not None  # a route has at least one candidate
         raise last
+
+    async def _try(
+        self,
+        exchange: Exchange,
+        call: Call,
+        candidate: Candidate,
+        client_headers: Mapping[str, str],
+        snapshot: Snapshot,
+    ) -> Reply:
+        """One candidate. A request that it refuses for a reason we can mend is sent once more;
+        each time is an attempt of its own."""
+        attempt, clock = self._begin(exchange, candidate, snapshot)
+        try:
+            work = await self._work(
+                exchange, call, candidate, client_headers, snapshot.config.egress
+            )
+        except PlexusError as fault:
+            attempt.end(fault)
+            raise
+        try:
+            return await self._run(exchange, work, attempt, clock)
+        except Refused as fault:
+            repair = repaired(fault, work.request.body)
+            if repair is None:
+                raise
+        exchange.dropped = [*dict.fromkeys((*exchange.dropped, *repair.dropped))]
+        request = structs.replace(work.request, body=repair.body)
+        attempt, clock = self._begin(exchange, candidate, snapshot)
+        return await self._run(exchange, structs.replace(work, request=request), attempt, clock)
+
+    def _begin(
+        self, exchange: Exchange, candidate: Candidate, snapshot: Snapshot
+    ) -> tuple[Attempt, PhaseClock]:
+        attempt = Attempt(candidate, self._formats[candidate.format].observer())
+        exchange.attempts.append(attempt)
+        timeouts = snapshot.timeouts(candidate.provider)
+        return attempt, PhaseClock(timeouts, asyncio.get_running_loop().time())
+
+    async def _run(
+        self, exchange: Exchange, work: Work, attempt: Attempt, clock: PhaseClock
+    ) -> Reply:
+        try:
+            answer = await run(work, attempt, self._upstream, clock)
+        except PlexusError as fault:
+            attempt.end(fault)
+            raise
+        exchange.note_first_content()
+        return Reply(attempt, answer, work.client, clock)
 
     async def _work(
         self,
         exchange: Exchange,
         call: Call,
-        client: Format,
         candidate: Candidate,
         client_headers: Mapping[str, str],
         egress: Egress,
     ) -> Work:
+        client = self._formats[exchange.client_format]
         provider = self._formats[candidate.format]
         crossing = Crossing(
             provider=candidate.provider_id,

@@ -1,0 +1,133 @@
+"""What to change in a payload that a provider has refused with a 400 it explains itself.
+
+Two kinds of refusal can be repaired without changing what is asked: a parameter that only tunes the
+answer, and reasoning state that the provider does not accept. Pure; when and how often a repaired
+payload is tried again is the caller's business. Sources: error messages of OpenAI, Anthropic,
+Gemini and vLLM; translation.md §10 and pitfall P105 of the design notes.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from plexus_proxy.adapters.payload import Fields, read_fields, value_at, with_value, without, write
+from plexus_proxy.adapters.state import without_state
+from plexus_proxy.errors import Refused
+
+_REPAIRABLE = (400, 422)
+STATE = "reasoning"
+"""How the loss of reasoning state is named."""
+
+_NAME = r"['\"`]?(?P<name>[A-Za-z_][\w.]*)['\"`]?"
+_REFUSALS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:unsupported|unknown|unrecognized|unexpected) (?:parameter|value|field"
+        rf"|(?:request |keyword )?argument)s?(?: supplied)?:? *{_NAME}",
+        rf"{_NAME}: extra inputs are not permitted",
+        rf"{_NAME} (?:parameter )?is not (?:supported|permitted|allowed)",
+        rf"{_NAME} is deprecated for this model",
+        rf"does not support (?:the )?(?:parameters? )?{_NAME}",
+        r"`\w+` and `(?P<name>\w+)` cannot both be specified",
+    )
+)
+_GOOGLE = re.compile(
+    r"""Unknown name "(?P<name>\w+)"(?: at '(?P<at>[\w.]*)')?: Cannot find field"""
+)
+_INSTEAD = re.compile(r"use ['\"`](\w+)['\"`] instead", re.IGNORECASE)
+_STATE_REFUSALS = re.compile(
+    r"invalid_encrypted_content|encrypted content|thought[ _]?signature"
+    r"|`?signature`? in `?thinking|thinking\.signature|redacted_thinking"
+    r"|reasoning' was provided without|without its required 'reasoning'"
+    r"|item with id '(?:rs|fc|msg)_[^']*' not found",
+    re.IGNORECASE,
+)
+_CODES = ("unsupported_parameter", "unknown_parameter", "unsupported_value", "extra_forbidden")
+_LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_ESSENTIAL = frozenset(
+    (
+        *("model", "messages", "input", "contents", "prompt", "stream", "n", "max_tokens"),
+        *("system", "instructions", "systemInstruction", "stop", "stop_sequences"),
+        *("tools", "tool_choice", "toolConfig", "functions", "function_call"),
+        *("response_format", "text", "text.format", "generationConfig"),
+        *("generationConfig.responseSchema", "generationConfig.responseJsonSchema"),
+        *("generationConfig.responseMimeType", "generationConfig.candidateCount"),
+        "generationConfig.stopSequences",
+    )
+)
+"""Without these another question would be answered."""
+
+
+class Repair(Struct, frozen=True):
+    """A payload to try instead, and what it lacks."""
+
+    body: bytes
+    dropped: tuple[str, ...]
+
+
+def repaired(fault: Refused, body: bytes) -> Repair | None:
+    """None if nothing can be repaired."""
+    if fault.upstream_status not in _REPAIRABLE:
+        return None
+    payload = read_fields(body)
+    if payload is None:
+        return None
+    if _STATE_REFUSALS.search(f"{fault.code} {fault.message}"):
+        found = without_state(payload)
+        return None if found is payload else Repair(bytes(write(found)), (STATE,))
+    return _without_parameters(fault, payload)
+
+
+def _without_parameters(fault: Refused, payload: Fields) -> Repair | None:
+    patched = payload
+    dropped: list[str] = []
+    instead = _INSTEAD.search(fault.message)
+    for path in dict.fromkeys(_named(fault)):
+        value = value_at(patched, path)
+        if value is UNSET:
+            continue
+        if instead is not None and path in _LENGTHS and instead[1] in _LENGTHS:
+            patched = with_value(without(patched, path), instead[1], value)
+        elif path not in _ESSENTIAL:
+            patched = without(patched, path)
+            dropped.append(path)
+    return None if patched is payload else Repair(bytes(write(patched)), tuple(dropped))
+
+
+def _named(fault: Refused) -> Iterator[str]:
+    """Dotted paths of the parameters that the refusal names."""
+    for entry in _entries(_json(fault.body)):
+        kind, param, place = entry.get("type"), entry.get("param"), entry.get("loc")
+        if isinstance(param, str) and entry.get("code") in _CODES:
+            yield param
+        if kind in _CODES and isinstance(place, list):
+            yield ".".join(str(each) for each in cast("list[Any]", place) if each != "body")
+    for found in _GOOGLE.finditer(fault.message):
+        path = f"{found['at']}.{found['name']}" if found["at"] else found["name"]
+        yield path
+        yield re.sub(r"_([a-z])", lambda match: match[1].upper(), path)
+    for pattern in _REFUSALS:
+        for found in pattern.finditer(fault.message):
+            yield found["name"]
+
+
+def _entries(value: Any) -> Iterator[dict[str, Any]]:
+    """The error objects of a body: itself, its `error`, and the items of its `detail`."""
+    if isinstance(value, dict):
+        entry = cast("dict[str, Any]", value)
+        yield entry
+        for name in ("error", "detail"):
+            yield from _entries(entry.get(name))
+    elif isinstance(value, list):
+        for each in cast("list[Any]", value):
+            yield from _entries(each)
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

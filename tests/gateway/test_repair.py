@@ -1,0 +1,95 @@
+"""B22, B54, B55: a request that is refused for a known reason is mended and sent again."""
+
+from typing import Any
+
+import pytest
+from support.fake_provider import Chunk, Head, Whole
+from support.gateway import Stand, StandBuilder, ask_body, events_in, spoken_text
+
+UNSUPPORTED = {
+    "error": {
+        "message": "Unsupported parameter: 'temperature' is not supported with this model.",
+        "type": "invalid_request_error",
+        "param": "temperature",
+        "code": "unsupported_parameter",
+    }
+}
+BAD_SIGNATURE = {
+    "type": "error",
+    "error": {
+        "type": "invalid_request_error",
+        "message": "messages.1.content.0: Invalid `signature` in `thinking` block",
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fmt", ["chat", "messages"])
+async def test_an_unsupported_parameter_is_left_out_once_and_said(
+    stand: Stand, fmt: str, stream: bool
+) -> None:
+    stand.chat.enqueue(Whole(UNSUPPORTED, status=400))
+    body = ask_body(fmt, "chat", stream=stream, temperature=0.5)
+    reply = await stand.gateway.ask(fmt, body)
+    assert reply.status == 200
+    if stream:
+        assert spoken_text(fmt, events_in(reply.body)) == "Teal is a colour."
+    assert reply.headers["x-plexus-dropped"] == "temperature"
+    first, second = (each.json() for each in stand.chat.requests)
+    assert first.pop("temperature") == 0.5
+    assert second == first
+    row = await stand.gateway.row()
+    assert row["dropped_fields"] == ["temperature"]
+    failed, done = row["attempts"]
+    assert (failed["status"], failed["http_status"]) == ("failed", 400)
+    assert failed["reason"] == UNSUPPORTED["error"]["message"]
+    assert (done["status"], done["http_status"], done["provider"]) == ("success", 200, "chatty")
+
+
+async def test_a_second_refusal_reaches_the_client(stand: Stand) -> None:
+    also = {"error": {"message": "Unknown parameter: 'seed'.", "code": "unknown_parameter"}}
+    stand.chat.enqueue(Whole(UNSUPPORTED, status=400))
+    stand.chat.enqueue(Whole(also, status=400))
+    reply = await stand.gateway.ask("chat", ask_body("chat", "chat", temperature=0.5, seed=1))
+    assert (reply.status, reply.json()) == (400, also)
+    assert len(stand.chat.requests) == 2
+    assert len((await stand.gateway.row())["attempts"]) == 2
+
+
+async def test_a_refusal_that_cannot_be_mended_is_not_sent_again(stand: Stand) -> None:
+    stand.chat.enqueue(Whole(UNSUPPORTED, status=400))
+    reply = await stand.gateway.ask("chat", ask_body("chat", "chat"))
+    assert (reply.status, reply.json()) == (400, UNSUPPORTED)
+    assert len(stand.chat.requests) == 1
+
+
+async def test_reasoning_state_that_is_not_accepted_is_left_out_once(stand: Stand) -> None:
+    """P63: also of a client of the provider's own format, whose body is else not touched."""
+    thought = {"type": "thinking", "thinking": "t", "signature": "of another account"}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "a"}]},
+        {"role": "user", "content": "And?"},
+    ]
+    stand.messages.enqueue(Whole(BAD_SIGNATURE, status=400))
+    body = ask_body("messages", "messages", messages=messages, metadata={"user_id": "u"})
+    reply = await stand.gateway.ask("messages", body)
+    assert reply.json()["content"][0]["text"] == "Teal is a colour."
+    assert reply.headers["x-plexus-dropped"] == "reasoning"
+    first, second = (each.json() for each in stand.messages.requests)
+    assert first["messages"] == messages
+    del messages[1]["content"][0]
+    assert second == first | {"messages": messages}
+
+
+async def test_an_error_event_before_the_answer_is_mended_too(stand_builder: StandBuilder) -> None:
+    async with stand_builder.started() as stand:
+        error = b"event: error\ndata: " + (
+            b'{"type":"error","error":{"type":"invalid_request_error",'
+            b'"message":"temperature: Extra inputs are not permitted"}}\n\n'
+        )
+        stand.messages.enqueue(Head(), Chunk(error))
+        body = ask_body("messages", "messages", stream=True, temperature=0.5)
+        reply = await stand.gateway.ask("messages", body)
+    assert spoken_text("messages", events_in(reply.body)) == "Teal is a colour."
+    assert "temperature" not in stand.messages.last.json()
