@@ -230,6 +230,8 @@ class Crossing(Struct, kw_only=True):
     """Chat clients: answer with `function_call` in place of tool calls."""
     echo: Mapping[str, Raw] = {}
     """See Conversation.echo."""
+    stops: tuple[str, ...] = ()
+    """Stop sequences that the provider cannot be told, so that we watch for them."""
     custom_tools: set[str] = msgspec.field(default_factory=set[str])
     """Client names of custom tools that are emulated as functions with one `input` string."""
 

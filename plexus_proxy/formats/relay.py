@@ -27,6 +27,7 @@ from plexus_proxy.formats.events import (
 )
 from plexus_proxy.formats.format import Format, Observer
 from plexus_proxy.formats.sse import Frame, Framer
+from plexus_proxy.formats.stops import Stops
 
 _LAST = (Finish, Failure)
 _CUT = "The provider's stream ended before the answer was complete."
@@ -43,6 +44,7 @@ class Passthrough:
     __slots__ = ("_crossing", "_ended", "_format", "_framer", "_last", "fault", "observer")
 
     waiting = False
+    cut = False
 
     def __init__(self, fmt: Format, crossing: Crossing) -> None:
         self._format = fmt
@@ -162,8 +164,10 @@ class Translation:
         "_framer",
         "_memory",
         "_reader",
+        "_stops",
         "_tail",
         "_writer",
+        "cut",
         "fault",
         "observer",
         "waiting",
@@ -173,10 +177,12 @@ class Translation:
         self._framer = Framer()
         self._reader = provider.reader(crossing)
         self._writer = client.writer(crossing)
+        self._stops = Stops(crossing.stops) if crossing.stops else None
         self._memory = _Memory()
         self._tail = b""
         self._ended = False
         self.waiting = False
+        self.cut = False
         self.observer: Observer = provider.observer()
         self.fault: PlexusError | None = None
 
@@ -202,6 +208,9 @@ class Translation:
                 return
 
     def _write(self, events: Sequence[Event], out: list[bytes]) -> None:
+        if self._stops is not None:
+            events = self._stops.feed(events)
+            self.cut = self._stops.hit
         feed = self._writer.feed
         note = self._memory.note
         for event in events:
@@ -251,6 +260,7 @@ class Replayed:
 
     committed = True
     waiting = True
+    cut = False
 
     def __init__(self, observer: Observer, remembered: Remembered | None, tail: bytes) -> None:
         self._remembered = remembered
@@ -303,9 +313,11 @@ def stream_of_events(
     return b"".join(most), last
 
 
-def kept_of(events: Sequence[Event]) -> tuple[list[Event], Remembered | None]:
-    """A whole answer as the client is to get it, its tool ids marked, and the reasoning to keep
-    for a client that does not send it back."""
+def kept_of(events: Sequence[Event], crossing: Crossing) -> tuple[list[Event], Remembered | None]:
+    """A whole answer as the client is to get it, cut where it was to stop and its tool ids marked,
+    and the reasoning to keep for a client that does not send it back."""
+    if crossing.stops:
+        events = Stops(crossing.stops).feed(events)
     memory = _Memory()
     return [memory.note(event) for event in events], memory.remembered()
 

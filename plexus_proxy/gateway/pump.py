@@ -120,7 +120,12 @@ class Pump:
         relay = self._relay
         if out := relay.feed(chunk):
             self._client.write(out if relay.fault is None else self._scrub(out))
-        return relay.fault is None and not relay.waiting and not self._client.behind
+        if relay.fault is not None or relay.waiting or relay.cut:
+            return False
+        return not self._client.behind
+
+    def _is_over(self) -> bool:
+        return self._relay.fault is not None or self._relay.cut
 
     def stall(self) -> None:
         self._stalled = True
@@ -143,7 +148,7 @@ class Pump:
         last = b""
         try:
             async with asyncio.timeout_at(deadline) as self._scope:
-                while not await answer.pour(self) and self._relay.fault is None:
+                while not await answer.pour(self) and not self._is_over():
                     if self._relay.waiting:
                         await finish(self._relay, self._client, self._keep)
                     self.paused = True

@@ -204,7 +204,7 @@ def _stream_of_json(work: Work, attempt: Attempt, text: bytes) -> Primed:
 
 def _kept_of(work: Work, events: Sequence[Event]) -> tuple[Sequence[Event], Remembered | None]:
     """Clients of the provider's own format send back what they saw."""
-    return kept_of(events) if work.translated else (events, None)
+    return kept_of(events, work.crossing) if work.translated else (events, None)
 
 
 def _relay(work: Work) -> Relay:
@@ -225,10 +225,11 @@ async def _primed(
 
     def prime(chunk: bytes) -> bool:
         head.append(relay.feed(chunk))
-        return not relay.committed and relay.fault is None
+        return not relay.committed and relay.fault is None and not relay.cut
 
     if prime(start) and not ended:
         ended = await answer.pour(prime)
+    ended = ended or relay.cut
     if ended and relay.fault is None:
         head.append(relay.close())
     if relay.fault is not None and not relay.committed:

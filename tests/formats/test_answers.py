@@ -731,7 +731,7 @@ def test_p64_a_messages_provider_gets_its_own_blocks_back(name: str, echoes: boo
     the official schema has and the gateway remembers the rest."""
     source = sample(f"messages.{name}")
     over = crossing(model=MODEL)
-    events, kept = kept_of(MESSAGES.read_response(json.dumps(source).encode(), over))
+    events, kept = kept_of(MESSAGES.read_response(json.dumps(source).encode(), over), over)
     said = message_of(json.loads(CHAT.write_response(events, over)))
     if not echoes:
         said = {name: said[name] for name in ("role", "content", "tool_calls")}

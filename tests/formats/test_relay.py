@@ -449,7 +449,7 @@ def test_reasoning_of_a_turn_with_calls_is_remembered_in_order() -> None:
         ),
     )
     assert translated(MESSAGES, CHAT, [stream])[1].remembered() == expected
-    assert kept_of(read(MESSAGES, stream))[1] == expected
+    assert kept_of(read(MESSAGES, stream), crossing())[1] == expected
 
 
 def test_turns_without_reasoning_or_without_calls_are_not_remembered() -> None:
@@ -512,4 +512,4 @@ def test_reasoning_deltas_are_joined() -> None:
         BlockStart(1, "tool", "t", "f"),
         BlockEnd(1),
     ]
-    assert kept_of(events)[1] == Remembered(("t",), (Reasoning(text="ab"),))
+    assert kept_of(events, crossing())[1] == Remembered(("t",), (Reasoning(text="ab"),))

@@ -850,7 +850,8 @@ def test_p105_reasoning_models_get_their_own_limit_and_no_sampling() -> None:
     body = translate(temperature=0.5, top_p=0.9, stop_sequences=["END"], over=over)
     assert body.keys() == {"model", "messages", "max_completion_tokens"}
     assert body["max_completion_tokens"] == 100
-    assert sorted(over.dropped) == ["stop_sequences", "temperature", "top_p"]
+    assert sorted(over.dropped) == ["temperature", "top_p"]
+    assert over.stops == ("END",)  # watched for instead
 
 
 @pytest.mark.parametrize(
@@ -881,8 +882,12 @@ def test_p105_values_that_say_the_default_are_left_out_silently() -> None:
 def test_sampling_and_stops_pass() -> None:
     body = translate(temperature=0.5, top_p=0.9, stop_sequences=["a", "b"])
     assert (body["temperature"], body["top_p"], body["stop"]) == (0.5, 0.9, ["a", "b"])
-    assert lost(stop_sequences=["1", "2", "3", "4", "5"]) == ["stop_sequences"]
-    assert translate(stop_sequences=["1", "2", "3", "4", "5"])["stop"] == ["1", "2", "3", "4"]
+
+
+def test_stops_beyond_the_fourth_are_watched_for() -> None:
+    over = crossing(PLAIN)
+    body = translate(stop_sequences=["1", "2", "3", "4", "5"], over=over)
+    assert (body["stop"], over.stops, over.dropped) == (["1", "2", "3", "4"], ("5",), [])
 
 
 def test_structured_output_gets_a_name_and_is_strict_where_it_can_be() -> None:

@@ -890,7 +890,7 @@ def test_sampling_limits_and_tier_are_translated() -> None:
 def test_at_most_five_stops_are_sent() -> None:
     over = crossing()
     sent = translate(over=over, stop=list("abcdef"))["generationConfig"]["stopSequences"]
-    assert (sent, over.dropped) == (list("abcde"), ["stop"])
+    assert (sent, over.stops, over.dropped) == (list("abcde"), ("f",), [])
 
 
 def test_what_the_provider_cannot_hear_is_named() -> None:

@@ -747,10 +747,10 @@ def test_stop_user_and_tier_are_translated() -> None:
     assert body["stream"] is True
 
 
-def test_blank_stops_are_lost() -> None:
+def test_blank_stops_are_watched_for() -> None:
     over = crossing()
     assert translate(over=over, stop=["\n\n", "x"])["stop_sequences"] == ["x"]
-    assert over.dropped == ["stop"]
+    assert (over.stops, over.dropped) == (("\n\n",), [])
 
 
 def test_what_the_provider_cannot_hear_is_named() -> None:

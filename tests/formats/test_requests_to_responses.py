@@ -349,7 +349,8 @@ def test_every_loss_is_named_as_the_client_wrote_it() -> None:
         top_k=5,
         over=over,
     )
-    assert sorted(over.dropped) == ["cache_control", "stop_sequences", "top_k"]
+    assert sorted(over.dropped) == ["cache_control", "top_k"]
+    assert over.stops == ("END",)
     over = crossing()
     from_chat(seed=7, logit_bias={"1": 2}, over=over)
     assert sorted(over.dropped) == ["logit_bias", "seed"]

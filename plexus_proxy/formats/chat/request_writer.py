@@ -99,8 +99,7 @@ class _Writing:
     def _stop(self) -> list[str] | None:
         stop = list(self._conversation.stop)
         kept = stop[: wire.MAX_STOPS] if self._known.sampling else []
-        if len(kept) < len(stop):
-            self._lose("stop")
+        self._crossing.stops = tuple(stop[len(kept) :])
         return kept or None
 
     def _tool(self, tool: Tool) -> wire.Tool:

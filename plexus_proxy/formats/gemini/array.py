@@ -37,6 +37,10 @@ class ArrayRelay:
         return self._relay.committed
 
     @property
+    def cut(self) -> bool:
+        return self._relay.cut
+
+    @property
     def waiting(self) -> bool:
         return self._relay.waiting
 

@@ -162,8 +162,7 @@ class _Writing:
 
     def _stop(self) -> list[str] | None:
         stop = [each for each in self._conversation.stop if each][: wire.MAX_STOPS]
-        if len(stop) < len(self._conversation.stop):
-            self._lose("stop")
+        self._crossing.stops = tuple(each for each in self._conversation.stop if each not in stop)
         return stop or None
 
     def _enforces_format(self, *, has_tools: bool) -> bool:

@@ -287,8 +287,8 @@ class _Writing:
 
     def _stop(self) -> list[str] | None:
         stop = [each for each in self._conversation.stop if each.strip()]
-        if len(stop) < len(self._conversation.stop):
-            self._lose("stop")
+        blank = tuple(each for each in self._conversation.stop if not each.strip())
+        self._crossing.stops = blank  # which the API refuses
         return stop or None
 
     def _output_format(self) -> wire.OutputFormat | None:

@@ -98,8 +98,7 @@ class _Writing:
         for field in ("presence_penalty", "frequency_penalty"):
             if getattr(conversation, field):
                 self._lose(field)
-        if conversation.stop:
-            self._lose("stop")
+        crossing.stops = conversation.stop  # the API has none
         tools = [each for each in conversation.tools if isinstance(each, Tool)]
         if any(each.cache for each in (*conversation.system, *tools)):
             self._lose("cache")
