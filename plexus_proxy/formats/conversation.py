@@ -232,6 +232,8 @@ class Crossing(Struct, kw_only=True):
     """See Conversation.echo."""
     stops: tuple[str, ...] = ()
     """Stop sequences that the provider cannot be told, so that we watch for them."""
+    answer_tool: bool = False
+    """The answer is the input of a forced tool: see `answertool.py`."""
     custom_tools: set[str] = msgspec.field(default_factory=set[str])
     """Client names of custom tools that are emulated as functions with one `input` string."""
 

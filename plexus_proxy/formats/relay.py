@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled, PlexusError
 from plexus_proxy.formats.anchors import mark, text_anchor
+from plexus_proxy.formats.answertool import AnswerTool
 from plexus_proxy.formats.conversation import Crossing, Reasoning, Remembered
 from plexus_proxy.formats.events import (
     BlockStart,
@@ -164,7 +165,7 @@ class Translation:
         "_framer",
         "_memory",
         "_reader",
-        "_stops",
+        "_stages",
         "_tail",
         "_writer",
         "cut",
@@ -177,7 +178,7 @@ class Translation:
         self._framer = Framer()
         self._reader = provider.reader(crossing)
         self._writer = client.writer(crossing)
-        self._stops = Stops(crossing.stops) if crossing.stops else None
+        self._stages = _stages(crossing)
         self._memory = _Memory()
         self._tail = b""
         self._ended = False
@@ -208,9 +209,9 @@ class Translation:
                 return
 
     def _write(self, events: Sequence[Event], out: list[bytes]) -> None:
-        if self._stops is not None:
-            events = self._stops.feed(events)
-            self.cut = self._stops.hit
+        for stage in self._stages:
+            events = stage.feed(events)
+            self.cut = self.cut or stage.hit
         feed = self._writer.feed
         note = self._memory.note
         for event in events:
@@ -316,10 +317,20 @@ def stream_of_events(
 def kept_of(events: Sequence[Event], crossing: Crossing) -> tuple[list[Event], Remembered | None]:
     """A whole answer as the client is to get it, cut where it was to stop and its tool ids marked,
     and the reasoning to keep for a client that does not send it back."""
-    if crossing.stops:
-        events = Stops(crossing.stops).feed(events)
+    for stage in _stages(crossing):
+        events = stage.feed(events)
     memory = _Memory()
     return [memory.note(event) for event in events], memory.remembered()
+
+
+def _stages(crossing: Crossing) -> Sequence[AnswerTool | Stops]:
+    """What makes an answer of what the provider was made to say in its place."""
+    stages: list[AnswerTool | Stops] = []
+    if crossing.answer_tool:
+        stages.append(AnswerTool())
+    if crossing.stops:
+        stages.append(Stops(crossing.stops))
+    return stages
 
 
 class _Memory:

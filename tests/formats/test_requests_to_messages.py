@@ -733,10 +733,40 @@ def test_json_without_a_schema_is_asked_for_in_words(model: str) -> None:
     assert over.dropped == ["response_format"]
 
 
-def test_models_that_enforce_no_schema_are_told_it() -> None:
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    body = translate({"role": "system", "content": "s"}, USER, model=BUDGET, response_format=wanted)
-    assert body["system"][1]["text"].endswith('{"type": "object"}')
+ANSWER: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "integer"}}}
+WANTED = {"type": "json_schema", "json_schema": {"name": "x", "schema": ANSWER}}
+
+
+def test_models_that_enforce_no_schema_answer_by_a_forced_tool() -> None:
+    over = crossing(BUDGET)
+    body = translate(over=over, response_format=WANTED)
+    (tool,) = body["tools"]
+    assert (tool["name"], tool["input_schema"]) == ("structured_output", ANSWER)
+    assert body["tool_choice"] == {"type": "tool", "name": "structured_output"}
+    assert "system" not in body
+    assert (over.answer_tool, over.dropped) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": ANSWER}}]},
+        {"reasoning_effort": "high"},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "array"}},
+            }
+        },
+    ],
+    ids=["tools", "thinking", "no object"],
+)
+def test_where_no_tool_can_be_forced_the_schema_is_told(why: dict[str, Any]) -> None:
+    over = crossing(BUDGET)
+    sent = {"response_format": WANTED, **why}
+    body = translate({"role": "system", "content": "s"}, USER, over=over, max_tokens=9000, **sent)
+    assert body["system"][1]["text"].startswith("Answer with JSON that matches this JSON Schema")
+    assert (over.answer_tool, over.dropped) == (False, ["response_format"])
 
 
 def test_stop_user_and_tier_are_translated() -> None:

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats import arguments
+from plexus_proxy.formats import answertool, arguments
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.conversation import (
     Cache,
@@ -41,6 +41,7 @@ _CUSTOM_SCHEMA = Raw(
 )
 _JSON_ONLY = "Answer with one JSON object and nothing else."
 _JSON_OF_SCHEMA = "Answer with JSON that matches this JSON Schema, and nothing else:\n"
+_ANSWER = "Gives the answer to the user."
 _MIN_TOP_P_WITH_THINKING = 0.95
 
 _encode = msgspec.json.Encoder().encode
@@ -85,6 +86,9 @@ class _Writing:
         tools = [self._tool(each) for each in declared]
         if not tools and (tools := self._tools_of_history(turns)):
             choice = ToolChoice("none")
+        forced = self._answer_tool(is_free=not tools and not plan.active)
+        if forced is not None:
+            tools, choice = [forced], ToolChoice("required", (forced.name,))
         system += self._format_instruction()
         blocks = [(turn.role, [self._block(part) for part in turn.parts]) for turn in turns]
         system_blocks = [wire.TextBlock(text=e.text, cache_control=_marker(e)) for e in system]
@@ -297,10 +301,27 @@ class _Writing:
             return None
         return wire.OutputFormat("json_schema", closed(wanted.schema))
 
+    def _answer_tool(self, *, is_free: bool) -> wire.Tool | None:
+        """A tool whose input is the answer, for a model that enforces no schema but for tools;
+        `is_free`: nothing forbids to force it."""
+        wanted = self._conversation.response_format
+        if wanted is None or wanted.schema is None or self._known.enforces_schemas:
+            return None
+        if not is_free or object_root(wanted.schema) is not wanted.schema:
+            return None
+        self._crossing.answer_tool = True
+        return wire.Tool(
+            name=answertool.NAME,
+            description=wanted.description or _ANSWER,
+            input_schema=wanted.schema,
+        )
+
     def _format_instruction(self) -> list[Text]:
         """What a model that does not enforce the format is told instead."""
         wanted = self._conversation.response_format
         if wanted is None or (wanted.schema is not None and self._known.enforces_schemas):
+            return []
+        if self._crossing.answer_tool:
             return []
         self._lose("response_format")
         if wanted.schema is None:
