@@ -141,6 +141,12 @@ def test_vector_18_9_a_schema_is_reduced(model: str) -> None:
     }
 
 
+def test_required_names_that_are_none_are_left_out() -> None:
+    properties = {"a": {"type": "string"}}
+    schema = {"type": "object", "properties": properties, "required": [["a"], 1, "a"]}
+    assert declared(schema)["parameters"]["required"] == ["a"]
+
+
 def test_a_schema_within_the_vocabulary_passes_as_json_schema() -> None:
     schema = {
         "type": "object",

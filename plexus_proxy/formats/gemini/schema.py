@@ -176,7 +176,10 @@ def _is_tolerated(root: Any) -> bool:
             and set(_kinds(schema)) <= set(_TYPES)
             and ("array" not in _kinds(schema) or "items" in schema or "prefixItems" in schema)
             and all(isinstance(each, str) for each in _list(schema.get("enum")))
-            and all(each in properties for each in _list(schema.get("required")))
+            and all(
+                isinstance(each, str) and each in properties
+                for each in _list(schema.get("required"))
+            )
             and ("$ref" not in schema or _name_of(schema["$ref"]) in definitions)
             and all(holds(each, depth + 1) for each in _children(schema))
         )
