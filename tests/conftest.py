@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 # Once for all: a session's fixture that two folders import would be two PostgreSQL servers in one.
 pytest_plugins = [
     "support.canary",
+    "support.grammar_watch",
     "support.postgres",
     "support.databases",
     "support.gateway",

@@ -390,6 +390,7 @@ async def test_html_in_place_of_a_stream_is_a_bad_gateway(
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.provider_breaks_grammar
 async def test_broken_json_in_mid_stream_ends_it_in_band(
     stand: Stand, fmt: str, upstream: str
 ) -> None:
@@ -406,6 +407,7 @@ async def test_broken_json_in_mid_stream_ends_it_in_band(
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.provider_breaks_grammar
 async def test_a_line_that_never_ends_is_bounded(stand: Stand, fmt: str, upstream: str) -> None:
     opening = chat_frames()[1] if upstream == "chat" else message_start()
     provider = stand.provider(upstream)

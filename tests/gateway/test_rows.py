@@ -176,6 +176,7 @@ async def test_a_failed_request_costs_no_flat_price(stand_builder: StandBuilder)
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.provider_breaks_grammar
 async def test_an_answer_without_usage_is_estimated_and_says_so(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:

@@ -55,6 +55,7 @@ async def test_gaps_between_chunks_are_kept(stand: Stand, fmt: str) -> None:
     assert arrivals[-1] - arrivals[0] > 0.2
 
 
+@pytest.mark.provider_breaks_grammar
 async def test_the_head_of_a_stream_does_not_wait_for_more_than_its_first_content(
     stand: Stand,
 ) -> None:

@@ -1,0 +1,40 @@
+"""The watch sees what clients get, and a broken stream does not pass it."""
+
+import pytest
+from support import grammar_watch
+from support.answers import DONE, chat_delta
+from support.fake_provider import Chunk, Head
+from support.gateway import FORMATS, PATHS, Stand, ask_body
+
+
+@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_a_stream_of_any_pair_is_judged(stand: Stand, fmt: str, upstream: str) -> None:
+    before = len(grammar_watch.judged)
+    await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
+    assert grammar_watch.judged[before:] == [PATHS[fmt]]
+    assert grammar_watch.broken == []
+
+
+@pytest.mark.provider_breaks_grammar
+async def test_a_broken_stream_is_found(stand: Stand) -> None:
+    late = chat_delta({"content": "after the end"})
+    frames = [chat_delta({"role": "assistant", "content": ""}), chat_delta({}, "stop"), late, DONE]
+    stand.chat.enqueue(Head(), *map(Chunk, frames))
+    await stand.gateway.ask("chat", ask_body("chat", "chat", stream=True))
+    [found] = grammar_watch.broken
+    assert "/v1/chat/completions: AssertionError: a choice after the finish chunk" in found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+        "/v1beta/models/any:streamGenerateContent",
+    ],
+)
+@pytest.mark.parametrize("stream", [b"", b"data: {}\n\n", b"[{}]"], ids=["empty", "sse", "array"])
+def test_no_answer_is_a_broken_stream(path: str, stream: bytes) -> None:
+    assert grammar_watch.problem_of(path, stream) is not None
