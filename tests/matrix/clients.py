@@ -4,16 +4,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from anthropic import AsyncAnthropic
 from anthropic.types import Message
-from google import genai
 from google.genai import types as google
-from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
-from support.gateway import Stand
-from support.sdks import anthropic_settings, openai_settings
+from support.matrix import Matrix
 
 from matrix.cases import Call, Usage
 
@@ -32,13 +28,13 @@ class Heard:
     usage: Usage
 
 
-async def ask(stand: Stand, fmt: str, alias: str, *, stream: bool) -> Heard:
+async def ask(matrix: Matrix, fmt: str, alias: str, *, stream: bool) -> Heard:
     """Raises the SDK's own error."""
     asking = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
-    return await asking[fmt](stand, alias, stream)
+    return await asking[fmt](matrix, alias, stream)
 
 
-async def _chat(stand: Stand, alias: str, stream: bool) -> Heard:
+async def _chat(matrix: Matrix, alias: str, stream: bool) -> Heard:
     request: dict[str, Any] = {
         "model": alias,
         "messages": [{"role": "user", "content": QUESTION}],
@@ -46,11 +42,11 @@ async def _chat(stand: Stand, alias: str, stream: bool) -> Heard:
             {"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in NAMES
         ],
     }
-    async with AsyncOpenAI(**openai_settings(stand)) as client:
-        if not stream:
-            return _of_chat(await client.chat.completions.create(**request))
-        request |= {"stream": True, "stream_options": {"include_usage": True}}
-        chunks = [each async for each in await client.chat.completions.create(**request)]
+    completions = matrix.openai.chat.completions
+    if not stream:
+        return _of_chat(await completions.create(**request))
+    request |= {"stream": True, "stream_options": {"include_usage": True}}
+    chunks = [each async for each in await completions.create(**request)]
     thought = "".join(
         (choice.delta.model_extra or {}).get("reasoning_content") or ""
         for chunk in chunks
@@ -97,18 +93,18 @@ def _of_chat(answer: ChatCompletion, thought: str | None = None) -> Heard:
     )
 
 
-async def _messages(stand: Stand, alias: str, stream: bool) -> Heard:
+async def _messages(matrix: Matrix, alias: str, stream: bool) -> Heard:
     request: dict[str, Any] = {
         "model": alias,
         "max_tokens": 1000,
         "messages": [{"role": "user", "content": QUESTION}],
         "tools": [{"name": name, "input_schema": SCHEMA} for name in NAMES],
     }
-    async with AsyncAnthropic(**anthropic_settings(stand)) as client:
-        if not stream:
-            return _of_message(await client.messages.create(**request))
-        async with client.messages.stream(**request) as events:
-            return _of_message(await events.get_final_message())
+    messages = matrix.anthropic.messages
+    if not stream:
+        return _of_message(await messages.create(**request))
+    async with messages.stream(**request) as events:
+        return _of_message(await events.get_final_message())
 
 
 def _of_message(message: Message) -> Heard:
@@ -145,7 +141,7 @@ def _of_message(message: Message) -> Heard:
     )
 
 
-async def _responses(stand: Stand, alias: str, stream: bool) -> Heard:
+async def _responses(matrix: Matrix, alias: str, stream: bool) -> Heard:
     request: dict[str, Any] = {
         "model": alias,
         "input": QUESTION,
@@ -154,15 +150,16 @@ async def _responses(stand: Stand, alias: str, stream: bool) -> Heard:
             for name in NAMES
         ],
         "reasoning": {"summary": "auto"},
+        "store": False,
     }
-    async with AsyncOpenAI(**openai_settings(stand)) as client:
-        if not stream:
-            return _of_response(await client.responses.create(**request))
-        final: Response | None = None
-        async with client.responses.stream(**request) as events:
-            async for event in events:
-                if event.type in ("response.completed", "response.incomplete"):
-                    final = event.response
+    responses = matrix.openai.responses
+    if not stream:
+        return _of_response(await responses.create(**request))
+    final: Response | None = None
+    async with responses.stream(**request) as events:
+        async for event in events:
+            if event.type in ("response.completed", "response.incomplete"):
+                final = event.response
     assert final is not None
     return _of_response(final)
 
@@ -202,7 +199,7 @@ def _of_response(response: Response) -> Heard:
     )
 
 
-async def _gemini(stand: Stand, alias: str, stream: bool) -> Heard:
+async def _gemini(matrix: Matrix, alias: str, stream: bool) -> Heard:
     declared = [
         google.FunctionDeclaration(name=name, parameters_json_schema=SCHEMA) for name in NAMES
     ]
@@ -211,23 +208,11 @@ async def _gemini(stand: Stand, alias: str, stream: bool) -> Heard:
         automatic_function_calling=google.AutomaticFunctionCallingConfig(disable=True),
         thinking_config=google.ThinkingConfig(include_thoughts=True),
     )
-    client = genai.Client(
-        api_key=stand.secrets.app, http_options=google.HttpOptions(base_url=stand.gateway.url)
-    )
-    models = client.aio.models
-    try:
-        if stream:
-            answers = [
-                each
-                async for each in await models.generate_content_stream(
-                    model=alias, contents=QUESTION, config=config
-                )
-            ]
-        else:
-            answers = [await models.generate_content(model=alias, contents=QUESTION, config=config)]
-    finally:
-        await client.aio.aclose()
-    return _of_gemini(answers)
+    models, asked = matrix.google.aio.models, {"model": alias, "contents": QUESTION}
+    if not stream:
+        return _of_gemini([await models.generate_content(**asked, config=config)])
+    answers = await models.generate_content_stream(**asked, config=config)
+    return _of_gemini([each async for each in answers])
 
 
 def _of_gemini(answers: list[google.GenerateContentResponse]) -> Heard:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from support.strict_provider import ENCRYPTED, SIGNATURE
+
 from matrix.cases import Call, Case, Refusal, Text, Thought
 
-SIGNATURE = "c2lnbmF0dXJl"
-ENCRYPTED = "ZW5jcnlwdGVk"
 PIECES = 3
 
 
@@ -179,6 +179,7 @@ def _event(kind: str, **fields: Any) -> bytes:
 def _messages_stream(case: Case) -> Iterator[bytes]:
     start = {**_message(case), "content": [], "stop_reason": None, "stop_sequence": None}
     start["usage"] = {**_messages_usage(case), "output_tokens": 1}
+    del start["usage"]["output_tokens_details"]
     yield _event("message_start", message=start)
     for index, each in enumerate(case.says):
         block = _block(each)

@@ -16,6 +16,8 @@ from matrix.cases import CASES, Call, Case, Refusal, Thought, Usage
 from matrix.clients import Heard, ask
 from matrix.providers import body, frames, says
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 CLIENTS = pytest.mark.parametrize("client", FORMATS)
 PROVIDERS = pytest.mark.parametrize("provider", FORMATS)
@@ -67,11 +69,10 @@ async def test_what_a_provider_says_is_what_a_client_hears(
 ) -> None:
     if not says(provider, case):
         pytest.skip(f"{provider} cannot say it")
-    stand, upstream = matrix
-    upstream.default = answering(provider, case, stream)
-    heard = await ask(stand, client, f"to-{provider}", stream=stream)
+    matrix.upstream.default = answering(provider, case, stream)
+    heard = await ask(matrix, client, f"to-{provider}", stream=stream)
     assert heard == expected(client, provider, case)
-    row = await stand.gateway.row()
+    row = await matrix.stand.gateway.row()
     in_row = Usage(
         row["input_tokens"],
         row["cache_read_tokens"],
@@ -104,17 +105,16 @@ TELLS = {"chat": 0, "responses": 0, "messages": 1, "gemini": 2}
 async def test_what_a_provider_refuses_is_refused(
     matrix: Matrix, client: str, provider: str, status: int, stream: bool
 ) -> None:
-    stand, upstream = matrix
     said = {"message": "so it is", "type": "some_error"}
     wrapped = {"type": "error", "error": said} if provider == "messages" else {"error": said}
-    upstream.default = [Whole(wrapped, status)]
+    matrix.upstream.default = [Whole(wrapped, status)]
     with pytest.raises((OpenAIError, AnthropicError, GoogleError)) as caught:
-        await ask(stand, client, f"to-{provider}", stream=stream)
+        await ask(matrix, client, f"to-{provider}", stream=stream)
     told = ERRORS[status][TELLS[client]]
     if client == provider and status not in (401, 403):
         told = status  # the provider's own words
     error = caught.value
     assert (error.code if isinstance(error, GoogleError) else error.status_code) == told
     assert "so it is" in str(caught.value)
-    row = await stand.gateway.row()
+    row = await matrix.stand.gateway.row()
     assert (row["status"], row["attempts"][0]["http_status"]) == ("error", status)

@@ -13,39 +13,18 @@ import pytest
 from support.fake_provider import Step, Whole
 from support.gateway import StandBuilder
 from support.matrix import FORMATS, Matrix
-from support.strict_chat import problems as chat_problems
-from support.strict_gemini import problems as gemini_problems
-from support.strict_messages import problems as messages_problems
-from support.strict_responses_request import problems as responses_problems
+from support.strict_provider import ENCRYPTED, GEMINI_SIGNATURE, SIGNATURE
 
 from matrix.cases import WEATHER, Case, Text, Thought
-from matrix.providers import ENCRYPTED, SIGNATURE, body
+from matrix.providers import body
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 THINKS = Case("thinks", (Thought("Look it up."), WEATHER), "tools")
 DONE = Case("done", (Text("4 degrees."),))
-GEMINI_SIGNATURE = "Z2VtaW5pLXNpZw=="
-MODELS = {
-    "chat": "deepseek-reasoner",
-    "messages": "claude-opus-9",
-    "responses": "gpt-5.1",
-    "gemini": "gemini-3-pro",
-}
-"""Models that think, by the format of their provider."""
-PATHS = {
-    "chat": "/v1/chat/completions",
-    "messages": "/v1/messages",
-    "responses": "/v1/responses",
-}
 
 
-def path_of(client: str, alias: str, stream: bool) -> str:
-    if client != "gemini":
-        return PATHS[client]
-    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return f"/v1beta/models/{alias}:{verb}"
-
-
-def question(client: str, alias: str) -> dict[str, Any]:
+def question(client: str) -> dict[str, Any]:
     """The first request."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     match client:
@@ -58,7 +37,7 @@ def question(client: str, alias: str) -> dict[str, Any]:
         case "messages":
             tool = {"name": "get_weather", "input_schema": schema}
             said = {"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 9000}
-            said["thinking"] = {"type": "enabled", "budget_tokens": 2000}
+            said["thinking"] = {"type": "adaptive"}
         case "responses":
             tool = {
                 "type": "function",
@@ -67,7 +46,7 @@ def question(client: str, alias: str) -> dict[str, Any]:
                 "strict": False,
             }
             said = {"input": [{"role": "user", "content": "Weather?"}]}
-            said["reasoning"] = {"effort": "low", "summary": "auto"}
+            said |= {"store": False, "reasoning": {"effort": "low", "summary": "auto"}}
         case _:
             declared = {"name": "get_weather", "parametersJsonSchema": schema}
             return {
@@ -75,7 +54,7 @@ def question(client: str, alias: str) -> dict[str, Any]:
                 "tools": [{"functionDeclarations": [declared]}],
                 "generationConfig": {"thinkingConfig": {"includeThoughts": True}},
             }
-    return {"model": alias, "tools": [tool], **said}
+    return {"tools": [tool], **said}
 
 
 def follow_up(
@@ -145,50 +124,25 @@ def states_in(value: Any) -> Iterator[str]:
 NATIVE = {"messages": SIGNATURE, "responses": ENCRYPTED, "gemini": GEMINI_SIGNATURE}
 
 
-def assert_legal(provider: str, sent: dict[str, Any]) -> None:
-    """What the provider's own server would answer with a 400."""
-    match provider:
-        case "chat":
-            for message in sent["messages"]:
-                message.pop("reasoning_content", None)
-                message.pop("reasoning_details", None)
-            assert chat_problems(sent) == []
-        case "messages":
-            signatures = frozenset({SIGNATURE})
-            assert (
-                messages_problems(sent, version="2023-06-01", newest=True, signatures=signatures)
-                == []
-            )
-        case "responses":
-            assert responses_problems(sent) == []
-        case _:
-            signatures = frozenset({GEMINI_SIGNATURE})
-            assert gemini_problems(sent, model=MODELS["gemini"], signatures=signatures) == []
-
-
 @pytest.mark.parametrize("echo", [True, False], ids=["echoes all", "echoes the call"])
 @pytest.mark.parametrize("provider", FORMATS)
 @pytest.mark.parametrize("client", FORMATS)
 async def test_a_tool_loop_keeps_its_thinking(
     matrix: Matrix, client: str, provider: str, echo: bool
 ) -> None:
-    stand, upstream = matrix
     if client == provider:
         pytest.skip("what a client of the provider's own format leaves out is its own choice")
-    alias = f"direct/{provider}/{MODELS[provider]}"
-    upstream.enqueue(*thinking_answer(provider))
-    upstream.enqueue(Whole(body(provider, DONE)))
-    first = question(client, alias)
-    url = stand.gateway.url + path_of(client, alias, stream=False)
-    headers = {"authorization": f"Bearer {stand.secrets.app}"}
-    async with stand.gateway.session.post(url, json=first, headers=headers) as response:
-        assert response.status == 200, await response.text()
-        answer = json.loads(await response.read())
-    second = follow_up(client, first, answer, echo)
-    async with stand.gateway.session.post(url, json=second, headers=headers) as response:
-        assert response.status == 200, await response.text()
-        assert "4 degrees." in await response.text()
-    sent = upstream.requests[1].json()
+    alias = f"to-{provider}"
+    matrix.upstream.enqueue(*thinking_answer(provider))
+    matrix.upstream.enqueue(Whole(body(provider, DONE)))
+    first = question(client)
+    answer = await matrix.post(client, alias, first)
+    assert answer.status == 200, answer.text
+    second = follow_up(client, first, answer.json(), echo)
+    answer = await matrix.post(client, alias, second)
+    assert answer.status == 200, answer.text
+    assert "4 degrees." in answer.text
+    sent = matrix.asked[1].json()
     states = list(states_in(sent))
     assert not any("gw1." in each for each in states)
     if provider in NATIVE:
@@ -197,7 +151,6 @@ async def test_a_tool_loop_keeps_its_thinking(
         assert "Look it up." in json.dumps(sent)
     arguments = json.dumps(WEATHER.arguments["n"])
     assert arguments in json.dumps(sent).replace("\\", "")
-    assert_legal(provider, sent)
 
 
 MARKED_ID = re.compile(r'"(\w+_gw)"')
@@ -258,25 +211,17 @@ async def test_state_is_not_sent_to_another_provider(
     matrix: Matrix, client: str, provider: str
 ) -> None:
     """The loop goes on at the next format's provider: legal, and without the first one's state."""
-    stand, upstream = matrix
     other = FORMATS[(FORMATS.index(provider) + 1) % len(FORMATS)]
-    alias, moved = (f"direct/{name}/{MODELS[name]}" for name in (provider, other))
-    upstream.enqueue(*thinking_answer(provider))
-    upstream.enqueue(Whole(body(other, DONE)))
-    first = question(client, alias)
-    headers = {"authorization": f"Bearer {stand.secrets.app}"}
-    url = stand.gateway.url + path_of(client, alias, stream=False)
-    async with stand.gateway.session.post(url, json=first, headers=headers) as response:
-        answer = json.loads(await response.read())
-    second = follow_up(client, first, answer, echo=True)
-    if client != "gemini":
-        second["model"] = moved
-    url = stand.gateway.url + path_of(client, moved, stream=False)
-    async with stand.gateway.session.post(url, json=second, headers=headers) as response:
-        assert response.status == 200, await response.text()
-    sent = upstream.requests[1].json()
+    if client == other:
+        matrix.upstream.strict = None  # the client's own words, whatever they are
+    matrix.upstream.enqueue(*thinking_answer(provider))
+    matrix.upstream.enqueue(Whole(body(other, DONE)))
+    first = question(client)
+    answer = await matrix.post(client, f"to-{provider}", first)
+    second = follow_up(client, first, answer.json(), echo=True)
+    answer = await matrix.post(client, f"to-{other}", second)
+    assert answer.status == 200, answer.text
     if client != other:
-        states = list(states_in(sent))
+        states = list(states_in(matrix.asked[1].json()))
         assert not {*NATIVE.values()} & {*states}
         assert not any("gw1." in each for each in states)
-        assert_legal(other, sent)

@@ -157,6 +157,11 @@ class FakeProvider:
         """The script of the next request that has none yet."""
         self._scripts.append(steps)
 
+    def forget(self) -> None:
+        """All requests so far, and all scripts."""
+        self.requests.clear()
+        self._scripts.clear()
+
     @property
     def last(self) -> Received:
         return self.requests[-1]

@@ -1,37 +1,117 @@
-"""A gateway in front of one server that can play every format."""
+"""A gateway in front of one strict server that can play every format, and the SDKs that ask it.
 
+Starting them costs more than any test of them, so a module shares one set and each test finds it
+swept clean. Its tests run on the module's loop:
+
+    pytestmark = pytest.mark.asyncio(loop_scope="module")
+"""
+
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.fake_provider import FakeProvider, fake_provider
-from support.gateway import Stand, StandBuilder
+import pytest_asyncio
+from anthropic import AsyncAnthropic
+from google import genai
+from google.genai import types as google
+from openai import AsyncOpenAI
+from support.fake_provider import FakeProvider, Received, fake_provider
+from support.gateway import Reply, Stand, StandBuilder, reply_of
+from support.sdks import anthropic_settings, openai_settings
+from support.strict_provider import MODELS, problems, refusal
+
+from plexus_proxy.usage.recorder import RECORDER
 
 FORMATS = ("chat", "messages", "responses", "gemini")
-Matrix = tuple[Stand, FakeProvider]
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+}
 
 
-@pytest.fixture
-async def matrix(matrix_builder: StandBuilder) -> AsyncIterator[Matrix]:
-    """A gateway whose alias `to-<format>` leads to one server that can play every format."""
-    async with matrix_builder.started() as running:
-        yield running, running.chat
+@dataclass(frozen=True)
+class Matrix:
+    """The alias `to-<format>` leads to `upstream`, which refuses what the real API would."""
+
+    stand: Stand
+    upstream: FakeProvider
+    openai: AsyncOpenAI
+    anthropic: AsyncAnthropic
+    google: genai.Client
+
+    @property
+    def asked(self) -> list[Received]:
+        """Every request that has reached the provider."""
+        return self.upstream.requests
+
+    async def post(
+        self, client: str, alias: str, body: dict[str, Any], *, stream: bool = False
+    ) -> Reply:
+        """Without an SDK: `body` as the format names its fields, model and stream added."""
+        if client == "gemini":
+            verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+            path, sent = f"/v1beta/models/{alias}:{verb}", body
+        else:
+            path, sent = PATHS[client], {"model": alias, **body}
+            sent |= {"stream": True} if stream else {}
+        gateway = self.stand.gateway
+        headers = {"authorization": f"Bearer {self.stand.secrets.app}"}
+        async with gateway.session.post(gateway.url + path, json=sent, headers=headers) as response:
+            return await reply_of(response)
+
+
+def builder_of(folder: Path, upstream: FakeProvider) -> StandBuilder:
+    """Of gateways whose alias `to-<format>` leads to `upstream`; any number may be started on
+    their one database."""
+    builder = StandBuilder(folder, upstream, upstream)
+    builder.config["providers"] = {
+        fmt: {"api_base_url": {fmt: upstream.url}, "api_key": "k", "models": {MODELS[fmt]: {}}}
+        for fmt in FORMATS
+    }
+    builder.config["models"] = {
+        f"to-{fmt}": {"targets": [{"provider": fmt, "model": MODELS[fmt]}]} for fmt in FORMATS
+    }
+    return builder
 
 
 @pytest.fixture
 async def matrix_builder(tmp_path: Path) -> AsyncIterator[StandBuilder]:
-    """The same, not started; any number of gateways may be, on one database."""
+    """For tests that change the config, or start more than one gateway."""
     async with fake_provider() as upstream:
-        builder = StandBuilder(tmp_path, upstream, upstream)
-        builder.config["providers"] = {
-            fmt: {
-                "api_base_url": {fmt: upstream.url},
-                "api_key": "k",
-                "models": {f"up-{fmt}": {}},
-            }
-            for fmt in FORMATS
-        }
-        builder.config["models"] = {
-            f"to-{fmt}": {"targets": [{"provider": fmt, "model": f"up-{fmt}"}]} for fmt in FORMATS
-        }
-        yield builder
+        yield builder_of(tmp_path, upstream)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matrix]:
+    async with fake_provider() as upstream:
+        builder = builder_of(tmp_path_factory.mktemp("matrix"), upstream)
+        async with (
+            builder.started() as stand,
+            AsyncOpenAI(**openai_settings(stand)) as openai,
+            AsyncAnthropic(**anthropic_settings(stand)) as anthropic,
+        ):
+            options = google.HttpOptions(base_url=stand.gateway.url)
+            client = genai.Client(api_key=stand.secrets.app, http_options=options)
+            yield Matrix(stand, upstream, openai, anthropic, client)
+            await client.aio.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def matrix(shared_matrix: Matrix) -> AsyncIterator[Matrix]:
+    upstream, gateway = shared_matrix.upstream, shared_matrix.stand.gateway
+    upstream.forget()
+    upstream.strict = refusal
+    await gateway.app[RECORDER].flush()
+    with closing(sqlite3.connect(gateway.database_file)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("DELETE FROM usage")
+        connection.commit()
+    yield shared_matrix
+    if upstream.strict is not None:
+        illegal = [problems(each) for each in upstream.requests]
+        assert not any(illegal), f"the provider was sent what it refuses: {illegal}"

@@ -31,11 +31,15 @@ EFFORTS = {"none", "minimal", "low", "medium", "high", "xhigh", "max"}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def problems(body: dict[str, Any]) -> list[str]:
-    return list(_problems(body))
+REASONING = {"reasoning_content", "reasoning_details"}
 
 
-def _problems(body: dict[str, Any]) -> Iterator[str]:
+def problems(body: dict[str, Any], *, reasons: bool = False) -> list[str]:
+    """`reasons`: the server wants to read again what its model thought, as some vendors' do."""
+    return list(_problems(body, reasons))
+
+
+def _problems(body: dict[str, Any], reasons: bool) -> Iterator[str]:
     for name in body.keys() - FIELDS:
         yield f"Unrecognized request argument: {name}"
     if "max_tokens" in body and "max_completion_tokens" in body:
@@ -56,7 +60,7 @@ def _problems(body: dict[str, Any]) -> Iterator[str]:
     if not tools and body.keys() & {"tool_choice", "parallel_tool_calls"}:
         yield "tool_choice, parallel_tool_calls: only with tools"
     yield from _format(body.get("response_format"))
-    yield from _messages(body.get("messages", []))
+    yield from _messages(body.get("messages", []), reasons)
 
 
 def _tools(tools: list[dict[str, Any]] | None) -> Iterator[str]:
@@ -93,13 +97,13 @@ def _format(wanted: dict[str, Any] | None) -> Iterator[str]:
             yield from _strict(wanted["json_schema"]["schema"])
 
 
-def _messages(messages: list[dict[str, Any]]) -> Iterator[str]:
+def _messages(messages: list[dict[str, Any]], reasons: bool) -> Iterator[str]:
     if not messages:
         yield "messages: empty array"
     waiting: list[str] = []
     for index, message in enumerate(messages):
         role = message["role"]
-        for problem in _message(message):
+        for problem in _message(message, reasons):
             yield f"messages[{index}]: {problem}"
         if role == "tool":
             if message.get("tool_call_id") not in waiting:
@@ -117,13 +121,14 @@ def _messages(messages: list[dict[str, Any]]) -> Iterator[str]:
         yield f"tool_call_ids without response: {waiting}"
 
 
-def _message(message: dict[str, Any]) -> Iterator[str]:
+def _message(message: dict[str, Any], reasons: bool) -> Iterator[str]:
     role, content = message["role"], message.get("content")
     if role not in MESSAGE_FIELDS:
         yield f"unknown role {role}"
         return
-    if message.keys() - MESSAGE_FIELDS[role]:
-        yield f"unknown fields {sorted(message.keys() - MESSAGE_FIELDS[role])}"
+    known = MESSAGE_FIELDS[role] | (REASONING if reasons and role == "assistant" else set())
+    if message.keys() - known:
+        yield f"unknown fields {sorted(message.keys() - known)}"
     calls = message.get("tool_calls")
     if content is None and not (role == "assistant" and calls):
         yield "content: required"

@@ -38,6 +38,13 @@ JSON_SCHEMA_FIELDS = {
 TYPES = {"string", "number", "integer", "boolean", "array", "object", "null"}
 
 
+VERBATIM = {
+    "args", "response", "parameters", "parametersJsonSchema", "responseSchema",
+    "responseJsonSchema", "labels",
+}  # fmt: skip
+"""Fields whose value is the client's own JSON."""
+
+
 def problems(
     body: dict[str, Any],
     *,
@@ -45,7 +52,20 @@ def problems(
     signatures: frozenset[str] = frozenset(),
 ) -> list[str]:
     """`signatures`: those this model has issued; any other is forged."""
-    return list(_problems(body, model, signatures))
+    return list(_problems(camel(body), model, signatures))
+
+
+def camel(value: Any) -> Any:
+    """With the names of fields as the API documents them; it takes them in snake_case as well."""
+    if isinstance(value, list):
+        return [camel(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    named = {re.sub(r"_([a-z])", lambda m: m[1].upper(), name): name for name in value}
+    return {
+        name: value[sent] if name in VERBATIM else camel(value[sent])
+        for name, sent in named.items()
+    }
 
 
 def _problems(body: dict[str, Any], model: str, signatures: frozenset[str]) -> Iterator[str]:

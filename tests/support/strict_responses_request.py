@@ -94,12 +94,14 @@ def _format(form: dict[str, Any]) -> Iterator[str]:
 
 
 def _items(items: Any) -> Iterator[str]:
+    if isinstance(items, str) and items:
+        return
     if not isinstance(items, list) or not items:
         yield "input: empty"
         return
     waiting: dict[str, str] = {}
     for index, item in enumerate(items):
-        kind = item["type"]
+        kind = item.get("type", "message")
         at = f"input[{index}]"
         if kind not in ITEM_FIELDS:
             yield f"{at}: unknown type {kind}"
@@ -109,7 +111,7 @@ def _items(items: Any) -> Iterator[str]:
         if kind == "message":
             yield from _message(item, at)
         elif kind == "reasoning":
-            if index + 1 == len(items) or items[index + 1]["type"] not in (
+            if index + 1 == len(items) or items[index + 1].get("type") not in (
                 "message", "function_call", "custom_tool_call", "reasoning",
             ):  # fmt: skip
                 yield f"{at}: reasoning without its following item (P99)"
