@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-End = Literal["stop", "tools", "length", "filter"]
+End = Literal["stop", "tools", "length", "filter", "sequence"]
+SEQUENCE = "END"
+"""What the answer stopped at whose end is `sequence`."""
 
 
 @dataclass(frozen=True)
@@ -73,5 +75,8 @@ CASES = (
     Case("length stop", (Text("Once upon a"),), "length"),
     Case("content filter", (Text("Well, "),), "filter"),
     Case("cached usage", (Text("x"),), usage=Usage(100, 1000, 200, 100, 0)),
+    Case("reasoning usage", (Text("x"),), usage=Usage(out=3, thought=9)),
     Case("refusal", (Refusal("I will not."),)),
+    Case("stop sequence", (Text("One, two, "),), "sequence"),
+    Case("empty completion", ()),
 )

@@ -11,11 +11,9 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from support.matrix import Matrix
 
+from matrix import questions
 from matrix.cases import Call, Usage
-
-NAMES = ("get_weather", "Get_Time", "ping", "write")
-SCHEMA = {"type": "object", "properties": {}}
-QUESTION = "What is teal?"
+from matrix.questions import PLAIN, Question
 
 
 @dataclass(frozen=True)
@@ -28,20 +26,20 @@ class Heard:
     usage: Usage
 
 
-async def ask(matrix: Matrix, fmt: str, alias: str, *, stream: bool) -> Heard:
-    """Raises the SDK's own error."""
+class Failed(Exception):
+    """The Responses SDK raises nothing at the end of a failed stream; users look at the event."""
+
+
+async def ask(
+    matrix: Matrix, fmt: str, alias: str, question: Question = PLAIN, *, stream: bool
+) -> Heard:
+    """Raises the SDK's own error, or Failed."""
     asking = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
-    return await asking[fmt](matrix, alias, stream)
+    return await asking[fmt](matrix, alias, question, stream)
 
 
-async def _chat(matrix: Matrix, alias: str, stream: bool) -> Heard:
-    request: dict[str, Any] = {
-        "model": alias,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "tools": [
-            {"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in NAMES
-        ],
-    }
+async def _chat(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+    request = {"model": alias, **questions.chat(question)}
     completions = matrix.openai.chat.completions
     if not stream:
         return _of_chat(await completions.create(**request))
@@ -93,13 +91,8 @@ def _of_chat(answer: ChatCompletion, thought: str | None = None) -> Heard:
     )
 
 
-async def _messages(matrix: Matrix, alias: str, stream: bool) -> Heard:
-    request: dict[str, Any] = {
-        "model": alias,
-        "max_tokens": 1000,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "tools": [{"name": name, "input_schema": SCHEMA} for name in NAMES],
-    }
+async def _messages(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+    request = {"model": alias, **questions.messages(question)}
     messages = matrix.anthropic.messages
     if not stream:
         return _of_message(await messages.create(**request))
@@ -114,6 +107,7 @@ def _of_message(message: Message) -> Heard:
         "tool_use": "tools",
         "max_tokens": "length",
         "refusal": "filter",
+        "stop_sequence": "sequence",
     }
     details: Any = getattr(usage, "output_tokens_details", None)
     thought = 0
@@ -141,17 +135,9 @@ def _of_message(message: Message) -> Heard:
     )
 
 
-async def _responses(matrix: Matrix, alias: str, stream: bool) -> Heard:
-    request: dict[str, Any] = {
-        "model": alias,
-        "input": QUESTION,
-        "tools": [
-            {"type": "function", "name": name, "parameters": SCHEMA, "strict": False}
-            for name in NAMES
-        ],
-        "reasoning": {"summary": "auto"},
-        "store": False,
-    }
+async def _responses(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+    request = {"model": alias, "store": False, **questions.responses(question)}
+    request["reasoning"] = {"summary": "auto"}
     responses = matrix.openai.responses
     if not stream:
         return _of_response(await responses.create(**request))
@@ -160,6 +146,9 @@ async def _responses(matrix: Matrix, alias: str, stream: bool) -> Heard:
         async for event in events:
             if event.type in ("response.completed", "response.incomplete"):
                 final = event.response
+            elif event.type == "response.failed":
+                assert event.response.error is not None
+                raise Failed(event.response.error.message)
     assert final is not None
     return _of_response(final)
 
@@ -199,19 +188,11 @@ def _of_response(response: Response) -> Heard:
     )
 
 
-async def _gemini(matrix: Matrix, alias: str, stream: bool) -> Heard:
-    declared = [
-        google.FunctionDeclaration(name=name, parameters_json_schema=SCHEMA) for name in NAMES
-    ]
-    config = google.GenerateContentConfig(
-        tools=[google.Tool(function_declarations=declared)],
-        automatic_function_calling=google.AutomaticFunctionCallingConfig(disable=True),
-        thinking_config=google.ThinkingConfig(include_thoughts=True),
-    )
-    models, asked = matrix.google.aio.models, {"model": alias, "contents": QUESTION}
+async def _gemini(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+    models, asked = matrix.google.aio.models, {"model": alias, **questions.gemini(question)}
     if not stream:
-        return _of_gemini([await models.generate_content(**asked, config=config)])
-    answers = await models.generate_content_stream(**asked, config=config)
+        return _of_gemini([await models.generate_content(**asked)])
+    answers = await models.generate_content_stream(**asked)
     return _of_gemini([each async for each in answers])
 
 

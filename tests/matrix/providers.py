@@ -6,7 +6,7 @@ from typing import Any
 
 from support.strict_provider import ENCRYPTED, SIGNATURE
 
-from matrix.cases import Call, Case, Refusal, Text, Thought
+from matrix.cases import SEQUENCE, Call, Case, Refusal, Say, Text, Thought
 
 PIECES = 3
 
@@ -48,7 +48,13 @@ def _json(value: Any) -> str:
 
 # Chat Completions
 
-_CHAT_END = {"stop": "stop", "tools": "tool_calls", "length": "length", "filter": "content_filter"}
+_CHAT_END = {
+    "stop": "stop",
+    "tools": "tool_calls",
+    "length": "length",
+    "filter": "content_filter",
+    "sequence": "stop",
+}
 
 
 def _chat_usage(case: Case) -> dict[str, Any]:
@@ -134,6 +140,7 @@ _MESSAGES_END = {
     "tools": "tool_use",
     "length": "max_tokens",
     "filter": "refusal",
+    "sequence": "stop_sequence",
 }
 
 
@@ -158,6 +165,16 @@ def _block(each: Any) -> dict[str, Any]:
             return {"type": "tool_use", "id": each.id, "name": each.name, "input": each.arguments}
 
 
+def _blocks(case: Case) -> tuple[Say, ...]:
+    """An answer that says nothing still has a block."""
+    return case.says or (Text(""),)
+
+
+def _messages_end(case: Case) -> dict[str, Any]:
+    sequence = SEQUENCE if case.end == "sequence" else None
+    return {"stop_reason": _MESSAGES_END[case.end], "stop_sequence": sequence}
+
+
 def _message(case: Case) -> dict[str, Any]:
     return {"id": "msg_M", "type": "message", "role": "assistant", "model": "up-model"}
 
@@ -165,9 +182,8 @@ def _message(case: Case) -> dict[str, Any]:
 def _messages(case: Case) -> dict[str, Any]:
     return {
         **_message(case),
-        "content": [_block(each) for each in case.says],
-        "stop_reason": _MESSAGES_END[case.end],
-        "stop_sequence": None,
+        "content": [_block(each) for each in _blocks(case)],
+        **_messages_end(case),
         "usage": _messages_usage(case),
     }
 
@@ -181,7 +197,7 @@ def _messages_stream(case: Case) -> Iterator[bytes]:
     start["usage"] = {**_messages_usage(case), "output_tokens": 1}
     del start["usage"]["output_tokens_details"]
     yield _event("message_start", message=start)
-    for index, each in enumerate(case.says):
+    for index, each in enumerate(_blocks(case)):
         block = _block(each)
         match each:
             case Thought():
@@ -206,8 +222,7 @@ def _messages_stream(case: Case) -> Iterator[bytes]:
         for delta in deltas:
             yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
-    delta = {"stop_reason": _MESSAGES_END[case.end], "stop_sequence": None}
-    yield _event("message_delta", delta=delta, usage=_messages_usage(case))
+    yield _event("message_delta", delta=_messages_end(case), usage=_messages_usage(case))
     yield _event("message_stop")
 
 
@@ -337,7 +352,13 @@ def _responses_events(case: Case) -> Iterator[tuple[str, dict[str, Any]]]:
 
 # Gemini
 
-_GEMINI_END = {"stop": "STOP", "tools": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY"}
+_GEMINI_END = {
+    "stop": "STOP",
+    "tools": "STOP",
+    "length": "MAX_TOKENS",
+    "filter": "SAFETY",
+    "sequence": "STOP",
+}
 
 
 def _gemini_usage(case: Case) -> dict[str, Any]:
@@ -371,7 +392,8 @@ def _gemini_answer(parts: list[Any], **candidate: Any) -> dict[str, Any]:
 
 
 def _gemini(case: Case) -> dict[str, Any]:
-    answer = _gemini_answer([_part(each) for each in case.says], finishReason=_GEMINI_END[case.end])
+    parts = [_part(each) for each in case.says] or [{"text": ""}]
+    answer = _gemini_answer(parts, finishReason=_GEMINI_END[case.end])
     return {**answer, "usageMetadata": _gemini_usage(case)}
 
 

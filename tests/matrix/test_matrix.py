@@ -36,6 +36,8 @@ def expected(client: str, provider: str, case: Case) -> Heard:
         text, refusal, end = refusal, "", "filter"  # stop_reason refusal stands for both
     if client == "gemini":
         text, refusal = text or refusal, ""
+    if end == "sequence" and {client, provider} != {"messages"}:
+        end = "stop"  # only Messages says why
     return Heard(
         text=text,
         thought="".join(each.text for each in case.of(Thought)),
@@ -92,6 +94,7 @@ ERRORS = {
     429: (429, 429, 429),
     500: (502, 502, 503),
     503: (503, 529, 503),
+    529: (503, 529, 503),
 }
 """What the provider answers → what a client of another format is told: OpenAI's, Anthropic's,
 Google's."""

@@ -304,7 +304,7 @@ def _blob(data: dict[str, Any]) -> Iterator[str]:
     if data.keys() != {"mimeType", "data"} or not re.fullmatch(r"\w+/\S+", data["mimeType"]):
         yield "inlineData: mimeType and data"
     try:
-        base64.b64decode(data["data"], validate=True)
+        base64.b64decode(data["data"].replace("-", "+").replace("_", "/"), validate=True)
     except binascii.Error:
         yield "inlineData.data: Base64 decoding failed"
 
