@@ -27,7 +27,7 @@ class Heard:
 
 
 class Failed(Exception):
-    """The Responses SDK raises nothing at the end of a failed stream; users look at the event."""
+    """The Responses SDK raises nothing when a stream fails; users look at its last event."""
 
 
 async def ask(
@@ -149,6 +149,8 @@ async def _responses(matrix: Matrix, alias: str, question: Question, stream: boo
             elif event.type == "response.failed":
                 assert event.response.error is not None
                 raise Failed(event.response.error.message)
+            elif event.type == "error":
+                raise Failed(event.message)
     assert final is not None
     return _of_response(final)
 

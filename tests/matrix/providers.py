@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from support.fake_provider import Chunk, Head, Step, Whole
 from support.strict_provider import ENCRYPTED, SIGNATURE
 
 from matrix.cases import SEQUENCE, Call, Case, Refusal, Say, Text, Thought
@@ -25,6 +26,39 @@ def frames(fmt: str, case: Case) -> list[bytes]:
         "gemini": _gemini_stream,
     }
     return list(streams[fmt](case))
+
+
+def failure(fmt: str, message: str, *, after: int | None = None) -> bytes:
+    """That the provider is overloaded: in place of an answer, or in a stream, after so many
+    frames."""
+    match fmt:
+        case "chat":
+            error: dict[str, Any] = {"type": "server_error", "param": None, "code": "overloaded"}
+            said: dict[str, Any] = {"error": {"message": message, **error}}
+        case "messages":
+            said = {"type": "error", "error": {"type": "overloaded_error", "message": message}}
+        case "responses":
+            said = _response(Case("failed", ()), "failed", [], None)
+            said["error"] = {"code": "server_is_overloaded", "message": message}
+        case _:
+            said = {"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}}
+    if after is None:
+        return json.dumps(said).encode()
+    match fmt:
+        case "messages":
+            return _data(said, "error")
+        case "responses":
+            event = {"type": "response.failed", "sequence_number": after, "response": said}
+            return _data(event, "response.failed")
+        case _:
+            return _data(said)
+
+
+def answering(fmt: str, case: Case, *, stream: bool) -> list[Step]:
+    """The case as the script of a provider."""
+    if not stream:
+        return [Whole(body(fmt, case))]
+    return [Head(), *map(Chunk, frames(fmt, case))]
 
 
 def says(fmt: str, case: Case) -> bool:

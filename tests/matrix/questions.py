@@ -331,9 +331,7 @@ def gemini(question: Question) -> dict[str, Any]:
         response_mime_type="application/json" if question.schema else None,
         response_json_schema=json.loads(question.schema) if question.schema else None,
     )
-    contents = [
-        google.Content(role=turn.role, parts=list(_parts(turn))) for turn in question.turns
-    ]
+    contents = [google.Content(role=turn.role, parts=list(_parts(turn))) for turn in question.turns]
     return {"contents": contents, "config": config}
 
 

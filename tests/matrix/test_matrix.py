@@ -6,27 +6,14 @@ The official SDKs ask the running gateway, a real server answers as each format'
 from dataclasses import replace
 
 import pytest
-from anthropic import APIStatusError as AnthropicError
-from google.genai.errors import APIError as GoogleError
-from openai import APIStatusError as OpenAIError
-from support.fake_provider import Chunk, Head, Step, Whole
-from support.matrix import FORMATS, Matrix
+from support.matrix import Matrix
 
+from matrix.axes import CLIENTS, PROVIDERS, STREAMS
 from matrix.cases import CASES, Call, Case, Refusal, Thought, Usage
 from matrix.clients import Heard, ask
-from matrix.providers import body, frames, says
+from matrix.providers import answering, says
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-CLIENTS = pytest.mark.parametrize("client", FORMATS)
-PROVIDERS = pytest.mark.parametrize("provider", FORMATS)
-
-
-def answering(provider: str, case: Case, stream: bool) -> list[Step]:
-    if not stream:
-        return [Whole(body(provider, case))]
-    return [Head(), *map(Chunk, frames(provider, case))]
 
 
 def expected(client: str, provider: str, case: Case) -> Heard:
@@ -71,7 +58,7 @@ async def test_what_a_provider_says_is_what_a_client_hears(
 ) -> None:
     if not says(provider, case):
         pytest.skip(f"{provider} cannot say it")
-    matrix.upstream.default = answering(provider, case, stream)
+    matrix.upstream.default = answering(provider, case, stream=stream)
     heard = await ask(matrix, client, f"to-{provider}", stream=stream)
     assert heard == expected(client, provider, case)
     row = await matrix.stand.gateway.row()
@@ -84,40 +71,3 @@ async def test_what_a_provider_says_is_what_a_client_hears(
     )
     assert in_row == counted(case, provider)
     assert (row["status"], row["tool_calls"]) == ("success", len(case.of(Call)))
-
-
-ERRORS = {
-    400: (400, 400, 400),
-    401: (502, 502, 503),
-    404: (404, 404, 404),
-    413: (413, 413, 413),
-    429: (429, 429, 429),
-    500: (502, 502, 503),
-    503: (503, 529, 503),
-    529: (503, 529, 503),
-}
-"""What the provider answers → what a client of another format is told: OpenAI's, Anthropic's,
-Google's."""
-TELLS = {"chat": 0, "responses": 0, "messages": 1, "gemini": 2}
-
-
-@STREAMS
-@PROVIDERS
-@CLIENTS
-@pytest.mark.parametrize("status", ERRORS)
-async def test_what_a_provider_refuses_is_refused(
-    matrix: Matrix, client: str, provider: str, status: int, stream: bool
-) -> None:
-    said = {"message": "so it is", "type": "some_error"}
-    wrapped = {"type": "error", "error": said} if provider == "messages" else {"error": said}
-    matrix.upstream.default = [Whole(wrapped, status)]
-    with pytest.raises((OpenAIError, AnthropicError, GoogleError)) as caught:
-        await ask(matrix, client, f"to-{provider}", stream=stream)
-    told = ERRORS[status][TELLS[client]]
-    if client == provider and status not in (401, 403):
-        told = status  # the provider's own words
-    error = caught.value
-    assert (error.code if isinstance(error, GoogleError) else error.status_code) == told
-    assert "so it is" in str(caught.value)
-    row = await matrix.stand.gateway.row()
-    assert (row["status"], row["attempts"][0]["http_status"]) == ("error", status)

@@ -7,20 +7,17 @@ after a strict judge of its format has passed it.
 from dataclasses import replace
 
 import pytest
-from support.fake_provider import Chunk, Head, Step, Whole
-from support.matrix import FORMATS, Matrix
+from support.matrix import Matrix
 
+from matrix.axes import CLIENTS, PROVIDERS, STREAMS
 from matrix.cases import SEQUENCE, Case, End, Text
 from matrix.clients import ask
-from matrix.providers import body, frames
+from matrix.providers import answering
 from matrix.questions import QUESTIONS, Paper, Piece, Question
 from matrix.received import question_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-CLIENTS = pytest.mark.parametrize("client", FORMATS)
-PROVIDERS = pytest.mark.parametrize("provider", FORMATS)
 STOP_FIELDS = {
     "chat": "stop",
     "messages": "stop_sequences",
@@ -30,12 +27,6 @@ STOP_FIELDS = {
 NEEDED_TITLE = "document.pdf"
 CANNOT_STOP = frozenset({"responses"})
 """Providers that take no stop sequences, so that clients are told of the loss."""
-
-
-def answering(provider: str, case: Case, stream: bool) -> list[Step]:
-    if not stream:
-        return [Whole(body(provider, case))]
-    return [Head(), *map(Chunk, frames(provider, case))]
 
 
 def can_ask(client: str, question: Question) -> bool:
@@ -73,7 +64,7 @@ async def test_what_a_client_asks_is_what_a_provider_is_asked(
     if not can_ask(client, question):
         pytest.skip(f"{client} cannot ask it")
     said = Case(name, (Text('{"city":"Ölo","n":1}'),))
-    matrix.upstream.default = answering(provider, said, stream)
+    matrix.upstream.default = answering(provider, said, stream=stream)
     heard = await ask(matrix, client, f"to-{provider}", question, stream=stream)
     assert (heard.text, heard.end) == ('{"city":"Ölo","n":1}', "stop")
     [received] = matrix.asked
@@ -94,7 +85,7 @@ async def test_an_answer_ends_at_a_stop_sequence(
     assert SEQUENCE in question.stop
     end: End = "stop" if provider in CANNOT_STOP else "sequence"
     case = Case("stop sequence", (Text("One, two, "),), end)
-    matrix.upstream.default = answering(provider, case, stream)
+    matrix.upstream.default = answering(provider, case, stream=stream)
     heard = await ask(matrix, client, f"to-{provider}", question, stream=stream)
     assert heard.text == "One, two, "
     assert heard.end == ("sequence" if client == provider == "messages" else "stop")
