@@ -31,13 +31,16 @@ def _chat(found: dict[str, Any], written: bool) -> Answer:
         refusal=message["refusal"] or "",
         reasoning=message.get("reasoning_content", ""),
         states=[each.get("signature") or each["data"] for each in details],
-        tools=[
-            Tool(each["id"], each["function"]["name"], each["function"]["arguments"])
-            for each in message.get("tool_calls", ())
-        ],
+        tools=[_chat_tool(each) for each in message.get("tool_calls", ())],
         reason=choice["finish_reason"],
         usage=found["usage"],
     )
+
+
+def _chat_tool(call: dict[str, Any]) -> Tool:
+    kind = call["type"]
+    text = call[kind]["arguments" if kind == "function" else "input"]
+    return Tool(call["id"], call[kind]["name"], text, kind=kind)
 
 
 def _messages(found: dict[str, Any], written: bool) -> Answer:
@@ -84,6 +87,9 @@ def _responses(found: dict[str, Any], written: bool) -> Answer:
                 answer.reasoning += "".join(each["text"] for each in item["summary"])
                 state = item.get("encrypted_content")
                 answer.states += [state] if state else []
+            case "custom_tool_call":
+                tool = Tool(item["call_id"], item["name"], item["input"], kind="custom")
+                answer.tools.append(tool)
             case _:
                 answer.tools.append(Tool(item["call_id"], item["name"], item["arguments"]))
     return answer

@@ -20,12 +20,14 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Values of reasoning_effort, lowest first; empty: the field is refused."""
     sampling: bool = True
     """temperature and top_p other than 1, and stop."""
+    custom_tools: bool = False
+    """Tools that take free text; others get a function of one string."""
     wants_reasoning: bool = False
     """Tool calls of earlier turns must come with the reasoning that led to them."""
 
 
 _OPENAI_PLAIN = Capabilities(max_completion_tokens=True, efforts=())
-_OPENAI_UNKNOWN = Capabilities(max_completion_tokens=True, efforts=EFFORTS)
+_OPENAI_UNKNOWN = Capabilities(max_completion_tokens=True, efforts=EFFORTS, custom_tools=True)
 _O_SERIES = Capabilities(max_completion_tokens=True, sampling=False)
 _GPT_EFFORTS: tuple[tuple[tuple[int, int], tuple[Effort, ...]], ...] = (
     ((5, 0), ("minimal", "low", "medium", "high")),
@@ -60,4 +62,6 @@ def _of_gpt(name: str) -> Capabilities:
     if version < _FIRST_REASONING_GPT or "-chat" in name:
         return _OPENAI_PLAIN
     efforts = next(found for least, found in reversed(_GPT_EFFORTS) if version >= least)
-    return Capabilities(max_completion_tokens=True, efforts=efforts, sampling=False)
+    return Capabilities(
+        max_completion_tokens=True, efforts=efforts, sampling=False, custom_tools=True
+    )

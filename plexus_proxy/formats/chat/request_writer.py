@@ -9,6 +9,7 @@ from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
 from plexus_proxy.formats.chat.turns import messages_of
 from plexus_proxy.formats.conversation import Conversation, Crossing, Tool
+from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
@@ -102,8 +103,11 @@ class _Writing:
         self._crossing.stops = tuple(stop[len(kept) :])
         return kept or None
 
-    def _tool(self, tool: Tool) -> wire.Tool:
-        name = wire_name(tool.name, wire.TOOL_NAME_CHARS, self._crossing)
+    def _tool(self, sent: Tool) -> wire.Tool:
+        name = wire_name(sent.name, wire.TOOL_NAME_CHARS, self._crossing)
+        tool = sent
+        if not self._known.custom_tools:
+            tool = as_function(sent, self._conversation, self._crossing)
         if tool.custom:
             form = UNSET if tool.custom_format is None else tool.custom_format
             return wire.Tool("custom", custom=wire.CustomTool(name, tool.description, form))
@@ -122,7 +126,10 @@ class _Writing:
             return choice.mode
         name = choice.names[0]
         wire_one = wire.Named(wire_name(name, wire.TOOL_NAME_CHARS, self._crossing))
-        if any(each.custom and each.name == name for each in self._client_tools()):
+        custom = self._known.custom_tools and any(
+            each.custom and each.name == name for each in self._client_tools()
+        )
+        if custom:
             return wire.ToolChoice("custom", custom=wire_one)
         return wire.ToolChoice("function", wire_one)
 

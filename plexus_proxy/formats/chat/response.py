@@ -8,8 +8,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled
+from plexus_proxy.formats import arguments, ids
 from plexus_proxy.formats import body as bodies
-from plexus_proxy.formats import ids
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import error_of_choice
 from plexus_proxy.formats.chat.reasoning import read_reasoning, write_detail
@@ -88,15 +88,18 @@ def _tool_block(call: chunks.ToolCall, crossing: Crossing) -> Block:
     name = (function or custom or chunks.Function()).name
     if not name:
         raise Garbled("The provider's answer calls a tool without naming it.")
+    name = crossing.tool_names.get(name, name)
     text = chunks.argument_text(function.arguments) if function else ""
     if function is None and custom is not None:
         text = custom.input or ""
+    elif name in crossing.custom_tools:
+        text = arguments.unwrapped(text)
     return Block(
         kind="tool",
         text=text,
         tool_id=call.id or "",
-        tool_name=crossing.tool_names.get(name, name),
-        custom=function is None,
+        tool_name=name,
+        custom=function is None or name in crossing.custom_tools,
     )
 
 

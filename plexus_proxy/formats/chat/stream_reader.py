@@ -17,6 +17,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled
+from plexus_proxy.formats import arguments
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import error_of_choice, read_error
 from plexus_proxy.formats.chat.reasoning import read_reasoning
@@ -48,9 +49,12 @@ _FUNCTION_CALL = "function_call"
 
 
 class _Tool:
-    """A tool call being streamed. Its block opens when its name is known."""
+    """A tool call being streamed. Its block opens when its name is known.
 
-    __slots__ = ("custom", "ended", "id", "index", "name", "pieces")
+    One that is `wrapped` is a function that stands for a custom tool: its input is known when it is
+    whole."""
+
+    __slots__ = ("custom", "ended", "id", "index", "name", "pieces", "wrapped")
 
     def __init__(self, tool_id: str, custom: bool) -> None:
         self.id = tool_id
@@ -59,6 +63,7 @@ class _Tool:
         self.index: int | None = None
         self.pieces: list[str] = []
         self.ended = False
+        self.wrapped = False
 
     @property
     def is_whole(self) -> bool:
@@ -298,13 +303,15 @@ class ChatReader:
             self._close_whole_tools(events)
             tool.name = self._crossing.tool_names.get(name, name)
             tool.index = self._take_index()
-            events.append(BlockStart(tool.index, "tool", tool.id, tool.name, tool.custom))
+            tool.wrapped = not tool.custom and tool.name in self._crossing.custom_tools
+            is_custom = tool.custom or tool.wrapped
+            events.append(BlockStart(tool.index, "tool", tool.id, tool.name, is_custom))
             text = "".join(tool.pieces) + text
             tool.pieces.clear()
         if not text or tool.ended:
             return
         tool.pieces.append(text)
-        if tool.index is not None:
+        if tool.index is not None and not tool.wrapped:
             events.append(ToolInputDelta(tool.index, text))
 
     def _close_whole_tools(self, events: list[Event]) -> None:
@@ -315,4 +322,7 @@ class ChatReader:
     def _close_tool(self, tool: _Tool, events: list[Event]) -> None:
         if tool.index is not None and not tool.ended:
             tool.ended = True
+            if tool.wrapped and tool.pieces:
+                text = arguments.unwrapped("".join(tool.pieces))
+                events.append(ToolInputDelta(tool.index, text))
             events.append(BlockEnd(tool.index))

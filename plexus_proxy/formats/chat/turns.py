@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats import openai
+from plexus_proxy.formats import arguments, openai
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
@@ -50,7 +50,7 @@ class _Writing:
     def __init__(self, conversation: Conversation, crossing: Crossing) -> None:
         self._conversation = conversation
         self._crossing = crossing
-        self._wants_reasoning = capabilities_of(crossing.model).wants_reasoning
+        self._known = capabilities_of(crossing.model)
 
     def _lose(self, field: str) -> None:
         self._conversation.lose(field, self._crossing)
@@ -113,7 +113,7 @@ class _Writing:
         for part in found:
             if openai.is_own(part, self._crossing):
                 kept.append(part)
-            elif self._wants_reasoning and has_calls and part.text:
+            elif self._known.wants_reasoning and has_calls and part.text:
                 kept.append(replace(part, opaque=None))
         if len(kept) < len(found):
             self._lose("turns.reasoning")
@@ -121,10 +121,12 @@ class _Writing:
 
     def _call(self, call: ToolCall) -> wire.ToolCall:
         name = wire_name(call.name, wire.TOOL_NAME_CHARS, self._crossing)
-        if call.custom:
+        if call.custom and self._known.custom_tools:
             return wire.ToolCall(call.id, "custom", custom=wire.Custom(name, call.arguments))
-        arguments = raw(call.arguments or "{}")
-        return wire.ToolCall(call.id, "function", wire.Function(name, arguments))
+        text = call.arguments or "{}"
+        if call.custom:
+            text = bytes(arguments.wrapped(call.arguments)).decode()
+        return wire.ToolCall(call.id, "function", wire.Function(name, raw(text)))
 
     def _part(self, part: Part) -> wire.ContentPart:
         match part:

@@ -5,6 +5,7 @@ from msgspec import UNSET, Raw
 
 from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats.conversation import Conversation, Crossing, Text, Tool, ToolChoice
+from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.gemini import thinking
 from plexus_proxy.formats.gemini import types as wire
 from plexus_proxy.formats.gemini.capabilities import capabilities_of
@@ -15,9 +16,6 @@ from plexus_proxy.formats.toolset import offered_tools
 
 _TIERS = {"flex": "flex", "priority": "priority", "fast": "priority", "default": "standard"}
 _JSON = "application/json"
-_CUSTOM_SCHEMA = Raw(
-    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}'
-)
 _JSON_ONLY = "Answer with one JSON object and nothing else."
 _JSON_OF_SCHEMA = "Answer with JSON that matches this JSON Schema, and nothing else:\n"
 _MAX_TEMPERATURE = 2.0
@@ -82,19 +80,12 @@ class _Writing:
     def _wire_name(self, name: str) -> str:
         return wire_name(name, wire.TOOL_NAME_CHARS, self._crossing, LEGAL_NAME)
 
-    def _function(self, tool: Tool) -> wire.FunctionDeclaration:
-        description, schema = tool.description, tool.schema
-        if tool.custom:
-            self._crossing.custom_tools.add(tool.name)
-            schema = _CUSTOM_SCHEMA
-            if tool.custom_format is not None:
-                self._lose("tools.custom_format")
-                told = f"The input must have this format: {bytes(tool.custom_format).decode()}"
-                description = f"{description}\n{told}" if description else told
-        parameters = parameters_of(schema, takes_json_schema=self._known.json_schema)
+    def _function(self, sent: Tool) -> wire.FunctionDeclaration:
+        tool = as_function(sent, self._conversation, self._crossing)
+        parameters = parameters_of(tool.schema, takes_json_schema=self._known.json_schema)
         return wire.FunctionDeclaration(
             name=self._wire_name(tool.name),
-            description=description,
+            description=tool.description,
             parameters=_or_unset(parameters.reduced),
             parameters_json_schema=_or_unset(parameters.json_schema),
         )

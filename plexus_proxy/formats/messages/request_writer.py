@@ -21,6 +21,7 @@ from plexus_proxy.formats.conversation import (
     ToolResult,
     Turn,
 )
+from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.messages import thinking
 from plexus_proxy.formats.messages import types as wire
 from plexus_proxy.formats.messages.capabilities import capabilities_of
@@ -36,9 +37,6 @@ NO_SAMPLING_VERSION = "2026-10-21"
 _TIERS = {"auto": "auto", "priority": "auto", "fast": "auto", "default": "standard_only"}
 _PDF = "application/pdf"
 _EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
-_CUSTOM_SCHEMA = Raw(
-    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}'
-)
 _JSON_ONLY = "Answer with one JSON object and nothing else."
 _JSON_OF_SCHEMA = "Answer with JSON that matches this JSON Schema, and nothing else:\n"
 _ANSWER = "Gives the answer to the user."
@@ -183,24 +181,16 @@ class _Writing:
     def _wire_name(self, name: str) -> str:
         return wire_name(name, wire.TOOL_NAME_CHARS, self._crossing)
 
-    def _tool(self, tool: Tool) -> wire.Tool:
-        description = tool.description
-        if tool.custom:
-            self._crossing.custom_tools.add(tool.name)
-            schema = _CUSTOM_SCHEMA
-            if tool.custom_format is not None:
-                self._lose("tools.custom_format")
-                told = f"The input must have this format: {bytes(tool.custom_format).decode()}"
-                description = f"{description}\n{told}" if description else told
-        else:
-            schema = object_root(tool.schema)
+    def _tool(self, sent: Tool) -> wire.Tool:
+        tool = as_function(sent, self._conversation, self._crossing)
+        schema = object_root(tool.schema)
         strict = tool.strict or None
         if strict and not (self._known.enforces_schemas and may_be_strict_for_messages(schema)):
             self._lose("tools.strict")
             strict = None
         return wire.Tool(
             name=self._wire_name(tool.name),
-            description=description,
+            description=tool.description,
             input_schema=schema,
             strict=strict,
             cache_control=_marker(tool),
