@@ -45,6 +45,7 @@ _FIELD_NAMES = {
     "effort": "output_config.effort",
     "response_format": "output_config.format",
     "user": "metadata.user_id",
+    "prompt_cache_key": "metadata.user_id",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "cache": "cache_control",
     "turns.reasoning": "messages.content.thinking",

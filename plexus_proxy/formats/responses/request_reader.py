@@ -52,6 +52,7 @@ _FIELD_NAMES = {
     "turns.reasoning": "input.reasoning",
     "turns.foreign": "input",
     "parts.detail": "input.detail",
+    "parts.title": "input.filename",
     "tools.custom_format": "tools.format",
 }
 _STATEFUL = ("previous_response_id", "conversation", "prompt", "background")
