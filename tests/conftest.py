@@ -46,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the expected files of tests/golden; review the diff",
     )
+    parser.addoption(
+        "--update-docs",
+        action="store_true",
+        help="rewrite the pages that tests generate (docs/TRANSLATION.md); review the diff",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,3 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def update_docs(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-docs"))

@@ -113,5 +113,5 @@ async def matrix(shared_matrix: Matrix) -> AsyncIterator[Matrix]:
         connection.commit()
     yield shared_matrix
     if upstream.strict is not None:
-        illegal = [problems(each) for each in upstream.requests]
-        assert not any(illegal), f"the provider was sent what it refuses: {illegal}"
+        illegal = [found for each in upstream.requests if (found := problems(each))]
+        assert illegal == [], "the provider was sent what it refuses"
