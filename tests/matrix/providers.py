@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from support.fake_provider import Chunk, Head, Step, Whole
-from support.strict_provider import ENCRYPTED, SIGNATURE
+from support.strict_provider import ENCRYPTED, GEMINI_SIGNATURE, SIGNATURE
 
 from matrix.cases import SEQUENCE, Call, Case, Refusal, Say, Text, Thought
 
@@ -425,18 +425,26 @@ def _gemini_answer(parts: list[Any], **candidate: Any) -> dict[str, Any]:
     }
 
 
+def _signed_parts(case: Case) -> list[dict[str, Any]]:
+    """The first call that thinking has led to carries its state."""
+    parts = [_part(each) for each in case.says]
+    calls = [each for each in parts if "functionCall" in each]
+    if calls and case.of(Thought):
+        calls[0]["thoughtSignature"] = GEMINI_SIGNATURE
+    return parts
+
+
 def _gemini(case: Case) -> dict[str, Any]:
-    parts = [_part(each) for each in case.says] or [{"text": ""}]
-    answer = _gemini_answer(parts, finishReason=_GEMINI_END[case.end])
+    answer = _gemini_answer(
+        _signed_parts(case) or [{"text": ""}], finishReason=_GEMINI_END[case.end]
+    )
     return {**answer, "usageMetadata": _gemini_usage(case)}
 
 
 def _gemini_stream(case: Case) -> Iterator[bytes]:
-    for each in case.says:
-        if isinstance(each, Call):
-            yield _data(_gemini_answer([_part(each)]))
-        else:
-            for piece in _pieces(each.text):
-                yield _data(_gemini_answer([{**_part(each), "text": piece}]))
+    for part in _signed_parts(case):
+        for piece in _pieces(part["text"]) if "text" in part else [None]:
+            said = part if piece is None else {**part, "text": piece}
+            yield _data(_gemini_answer([said]))
     last = _gemini_answer([{"text": ""}], finishReason=_GEMINI_END[case.end])
     yield _data({**last, "usageMetadata": _gemini_usage(case)})

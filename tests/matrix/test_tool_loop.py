@@ -5,18 +5,17 @@ all it was given or, as many do, only the call. The strict part is the second re
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.fake_provider import Step, Whole
-from support.gateway import StandBuilder
 from support.matrix import FORMATS, Matrix
 from support.strict_provider import ENCRYPTED, GEMINI_SIGNATURE, SIGNATURE
 
+from matrix.axes import CLIENTS, PROVIDERS, STREAMS
 from matrix.cases import WEATHER, Case, Text, Thought
-from matrix.providers import body
+from matrix.folded import whole_of
+from matrix.providers import answering
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -101,12 +100,13 @@ def follow_up(
             return {**first, "contents": [*first["contents"], *turns]}
 
 
-def thinking_answer(provider: str) -> list[Step]:
-    """As the provider's own server signs it."""
-    said = body(provider, THINKS)
-    if provider == "gemini":
-        said["candidates"][0]["content"]["parts"][-1]["thoughtSignature"] = GEMINI_SIGNATURE
-    return [Whole(said)]
+async def answered(
+    matrix: Matrix, client: str, alias: str, request: dict[str, Any], *, stream: bool
+) -> dict[str, Any]:
+    """The whole answer, as the client keeps it."""
+    reply = await matrix.post(client, alias, request, stream=stream)
+    assert reply.status == 200, reply.text
+    return whole_of(client, reply.body) if stream else reply.json()
 
 
 def states_in(value: Any) -> Iterator[str]:
@@ -125,23 +125,24 @@ NATIVE = {"messages": SIGNATURE, "responses": ENCRYPTED, "gemini": GEMINI_SIGNAT
 
 
 @pytest.mark.parametrize("echo", [True, False], ids=["echoes all", "echoes the call"])
-@pytest.mark.parametrize("provider", FORMATS)
-@pytest.mark.parametrize("client", FORMATS)
+@STREAMS
+@PROVIDERS
+@CLIENTS
 async def test_a_tool_loop_keeps_its_thinking(
-    matrix: Matrix, client: str, provider: str, echo: bool
+    matrix: Matrix, client: str, provider: str, stream: bool, echo: bool
 ) -> None:
-    if client == provider:
+    if client == provider and not echo:
         pytest.skip("what a client of the provider's own format leaves out is its own choice")
+    if client == provider:
+        matrix.upstream.strict = None  # and so is what it echoes
     alias = f"to-{provider}"
-    matrix.upstream.enqueue(*thinking_answer(provider))
-    matrix.upstream.enqueue(Whole(body(provider, DONE)))
+    matrix.upstream.enqueue(*answering(provider, THINKS, stream=stream))
+    matrix.upstream.enqueue(*answering(provider, DONE, stream=stream))
     first = question(client)
-    answer = await matrix.post(client, alias, first)
-    assert answer.status == 200, answer.text
-    second = follow_up(client, first, answer.json(), echo)
-    answer = await matrix.post(client, alias, second)
-    assert answer.status == 200, answer.text
-    assert "4 degrees." in answer.text
+    answer = await answered(matrix, client, alias, first, stream=stream)
+    second = follow_up(client, first, answer, echo)
+    answer = await answered(matrix, client, alias, second, stream=stream)
+    assert "4 degrees." in json.dumps(answer)
     sent = matrix.asked[1].json()
     states = list(states_in(sent))
     assert not any("gw1." in each for each in states)
@@ -153,74 +154,23 @@ async def test_a_tool_loop_keeps_its_thinking(
     assert arguments in json.dumps(sent).replace("\\", "")
 
 
-MARKED_ID = re.compile(r'"(\w+_gw)"')
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize(
-    ("client", "provider"),
-    [("chat", "messages"), ("gemini", "messages"), ("messages", "gemini"), ("chat", "responses")],
-)
-async def test_another_process_has_the_thinking_too(
-    matrix_builder: StandBuilder, client: str, provider: str, stream: bool
-) -> None:
-    """The client echoes only the call, and its next step comes to another gateway."""
-    alias = f"direct/{provider}/{MODELS[provider]}"
-    upstream = matrix_builder.chat
-    upstream.enqueue(*thinking_answer(provider))  # whole: the gateway streams it if it has to
-    upstream.enqueue(Whole(body(provider, DONE)))
-    first = question(client, alias)
-    async with matrix_builder.started() as one, matrix_builder.started() as two:
-        headers = {"authorization": f"Bearer {one.secrets.app}"}
-        asked = {**first, "stream": stream} if client != "gemini" else first
-        url = one.gateway.url + path_of(client, alias, stream)
-        async with one.gateway.session.post(url, json=asked, headers=headers) as response:
-            assert response.status == 200, await response.text()
-            raw = await response.read()
-        call_id = MARKED_ID.findall(raw.decode())[0]
-        second = follow_up(client, first, bare_answer(client, call_id), echo=False)
-        url = two.gateway.url + path_of(client, alias, stream=False)
-        async with two.gateway.session.post(url, json=second, headers=headers) as response:
-            assert response.status == 200, await response.text()
-    sent = upstream.requests[1].json()
-    assert NATIVE[provider] in [*states_in(sent)]
-    assert "_gw" not in json.dumps(sent)
-    assert_legal(provider, sent)
-
-
-def bare_answer(client: str, call_id: str) -> dict[str, Any]:
-    """The call alone, in the client's words."""
-    arguments = json.dumps(WEATHER.arguments)
-    match client:
-        case "chat":
-            function = {"name": "get_weather", "arguments": arguments}
-            call: Any = {"id": call_id, "type": "function", "function": function}
-            message = {"role": "assistant", "content": None, "tool_calls": [call]}
-            return {"choices": [{"message": message}]}
-        case "messages":
-            call = {"id": call_id, "name": "get_weather", "input": WEATHER.arguments}
-            return {"content": [{"type": "tool_use", **call}]}
-        case _:
-            call = {"id": call_id, "name": "get_weather", "args": WEATHER.arguments}
-            return {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]}
-
-
-@pytest.mark.parametrize("provider", FORMATS)
-@pytest.mark.parametrize("client", FORMATS)
+@STREAMS
+@PROVIDERS
+@CLIENTS
 async def test_state_is_not_sent_to_another_provider(
-    matrix: Matrix, client: str, provider: str
+    matrix: Matrix, client: str, provider: str, stream: bool
 ) -> None:
     """The loop goes on at the next format's provider: legal, and without the first one's state."""
     other = FORMATS[(FORMATS.index(provider) + 1) % len(FORMATS)]
     if client == other:
         matrix.upstream.strict = None  # the client's own words, whatever they are
-    matrix.upstream.enqueue(*thinking_answer(provider))
-    matrix.upstream.enqueue(Whole(body(other, DONE)))
+    matrix.upstream.enqueue(*answering(provider, THINKS, stream=stream))
+    matrix.upstream.enqueue(*answering(other, DONE, stream=stream))
     first = question(client)
-    answer = await matrix.post(client, f"to-{provider}", first)
-    second = follow_up(client, first, answer.json(), echo=True)
-    answer = await matrix.post(client, f"to-{other}", second)
-    assert answer.status == 200, answer.text
+    answer = await answered(matrix, client, f"to-{provider}", first, stream=stream)
+    second = follow_up(client, first, answer, echo=True)
+    answer = await answered(matrix, client, f"to-{other}", second, stream=stream)
+    assert "4 degrees." in json.dumps(answer)
     if client != other:
         states = list(states_in(matrix.asked[1].json()))
         assert not {*NATIVE.values()} & {*states}
