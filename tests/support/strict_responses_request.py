@@ -111,7 +111,7 @@ def _items(items: Any) -> Iterator[str]:
         if kind == "message":
             yield from _message(item, at)
         elif kind == "reasoning":
-            if index + 1 == len(items) or items[index + 1].get("type") not in (
+            if index + 1 == len(items) or items[index + 1]["type"] not in (
                 "message", "function_call", "custom_tool_call", "reasoning",
             ):  # fmt: skip
                 yield f"{at}: reasoning without its following item (P99)"
