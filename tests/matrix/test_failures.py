@@ -77,7 +77,7 @@ async def test_what_a_provider_refuses_is_refused(
     if client == provider and status != 401:  # the gateway's own key is not the client's fault
         told = status  # the provider's own words
     with pytest.raises(class_of(client, told)) as caught:
-        await ask(matrix, client, f"to-{provider}", stream=stream)
+        await ask(matrix.sdks, client, f"to-{provider}", stream=stream)
     error: Any = caught.value
     assert (error.code if client == "gemini" else error.status_code) == told
     assert MESSAGE in str(error)
@@ -103,7 +103,7 @@ async def test_an_error_in_the_stream_is_an_error(
     last = failure(provider, MESSAGE, after=len(steps) - 1)
     matrix.upstream.default = [*steps, Chunk(last)]
     with pytest.raises(ANY, match=MESSAGE):
-        await ask(matrix, client, f"to-{provider}", stream=True)
+        await ask(matrix.sdks, client, f"to-{provider}", stream=True)
     row = await matrix.stand.gateway.row()
     assert (row["status"], row["http_status"]) == ("error", 200)
 
@@ -119,7 +119,7 @@ async def test_an_error_in_place_of_the_answer_is_an_error(
     matrix.upstream.default = [Head(), Chunk(said)] if stream else [Whole(said)]
     told = 529 if client == "messages" else 503
     with pytest.raises(class_of(client, told), match=MESSAGE):
-        await ask(matrix, client, f"to-{provider}", stream=stream)
+        await ask(matrix.sdks, client, f"to-{provider}", stream=stream)
     row = await matrix.stand.gateway.row()
     assert (row["status"], row["http_status"]) == ("error", told)
 
@@ -132,7 +132,7 @@ async def test_a_cut_stream_is_an_error(
 ) -> None:
     matrix.upstream.default = [*begun(provider), *([Drop()] if drops else [])]
     with pytest.raises(ANY):
-        await ask(matrix, client, f"to-{provider}", stream=True)
+        await ask(matrix.sdks, client, f"to-{provider}", stream=True)
     row = await matrix.stand.gateway.row()
     assert (row["status"], row["http_status"]) == ("error", 200)
     assert row["output_tokens"] > 0
@@ -146,5 +146,5 @@ async def test_a_cut_answer_is_an_error(matrix: Matrix, client: str, provider: s
     half = whole.encoded()[: len(whole.encoded()) // 2]
     matrix.upstream.default = [Head(headers=whole.headers), Chunk(half), Drop()]
     with pytest.raises(class_of(client, 502)):
-        await ask(matrix, client, f"to-{provider}", stream=False)
+        await ask(matrix.sdks, client, f"to-{provider}", stream=False)
     assert (await matrix.stand.gateway.row())["status"] == "error"

@@ -59,7 +59,7 @@ async def test_what_a_provider_says_is_what_a_client_hears(
     if not says(provider, case):
         pytest.skip(f"{provider} cannot say it")
     matrix.upstream.default = answering(provider, case, stream=stream)
-    heard = await ask(matrix, client, f"to-{provider}", stream=stream)
+    heard = await ask(matrix.sdks, client, f"to-{provider}", stream=stream)
     assert heard == expected(client, provider, case)
     row = await matrix.stand.gateway.row()
     in_row = Usage(

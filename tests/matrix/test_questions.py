@@ -65,7 +65,7 @@ async def test_what_a_client_asks_is_what_a_provider_is_asked(
         pytest.skip(f"{client} cannot ask it")
     said = Case(name, (Text('{"city":"Ölo","n":1}'),))
     matrix.upstream.default = answering(provider, said, stream=stream)
-    heard = await ask(matrix, client, f"to-{provider}", question, stream=stream)
+    heard = await ask(matrix.sdks, client, f"to-{provider}", question, stream=stream)
     assert (heard.text, heard.end) == ('{"city":"Ölo","n":1}', "stop")
     [received] = matrix.asked
     asked = question_in(provider, received.json())
@@ -86,7 +86,7 @@ async def test_an_answer_ends_at_a_stop_sequence(
     end: End = "stop" if provider in CANNOT_STOP else "sequence"
     case = Case("stop sequence", (Text("One, two, "),), end)
     matrix.upstream.default = answering(provider, case, stream=stream)
-    heard = await ask(matrix, client, f"to-{provider}", question, stream=stream)
+    heard = await ask(matrix.sdks, client, f"to-{provider}", question, stream=stream)
     assert heard.text == "One, two, "
     assert heard.end == ("sequence" if client == provider == "messages" else "stop")
     lost = [STOP_FIELDS[client]] if provider in CANNOT_STOP else []

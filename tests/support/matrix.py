@@ -15,13 +15,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from anthropic import AsyncAnthropic
-from google import genai
-from google.genai import types as google
-from openai import AsyncOpenAI
 from support.fake_provider import FakeProvider, Received, fake_provider
 from support.gateway import Reply, Stand, StandBuilder, reply_of
-from support.sdks import anthropic_settings, openai_settings
+from support.sdks import Sdks, sdks_of
 from support.strict_provider import MODELS, problems, refusal
 
 from plexus_proxy.usage.recorder import RECORDER
@@ -40,9 +36,7 @@ class Matrix:
 
     stand: Stand
     upstream: FakeProvider
-    openai: AsyncOpenAI
-    anthropic: AsyncAnthropic
-    google: genai.Client
+    sdks: Sdks
 
     @property
     def asked(self) -> list[Received]:
@@ -90,15 +84,8 @@ async def matrix_builder(tmp_path: Path) -> AsyncIterator[StandBuilder]:
 async def shared_matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matrix]:
     async with fake_provider() as upstream:
         builder = builder_of(tmp_path_factory.mktemp("matrix"), upstream)
-        async with (
-            builder.started() as stand,
-            AsyncOpenAI(**openai_settings(stand)) as openai,
-            AsyncAnthropic(**anthropic_settings(stand)) as anthropic,
-        ):
-            options = google.HttpOptions(base_url=stand.gateway.url)
-            client = genai.Client(api_key=stand.secrets.app, http_options=options)
-            yield Matrix(stand, upstream, openai, anthropic, client)
-            await client.aio.aclose()
+        async with builder.started() as stand, sdks_of(stand) as sdks:
+            yield Matrix(stand, upstream, sdks)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,10 +1,15 @@
 """The official SDKs as clients of a running gateway: sync ones in a thread, async ones here."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import Message
+from google import genai
+from google.genai import types as google
 from openai import AsyncOpenAI, OpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -31,6 +36,30 @@ def anthropic_settings(stand: Stand, **more: Any) -> dict[str, Any]:
         "timeout": 20,
         **more,
     }
+
+
+@dataclass(frozen=True)
+class Sdks:
+    """One client of each vendor. Starting one takes longer than most answers."""
+
+    openai: AsyncOpenAI
+    anthropic: AsyncAnthropic
+    google: genai.Client
+
+
+@asynccontextmanager
+async def sdks_of(stand: Stand) -> AsyncGenerator[Sdks]:
+    """Clients of this gateway."""
+    async with (
+        AsyncOpenAI(**openai_settings(stand)) as openai,
+        AsyncAnthropic(**anthropic_settings(stand)) as anthropic,
+    ):
+        options = google.HttpOptions(base_url=stand.gateway.url)
+        client = genai.Client(api_key=stand.secrets.app, http_options=options)
+        try:
+            yield Sdks(openai, anthropic, client)
+        finally:
+            await client.aio.aclose()
 
 
 def _folded(chunks: list[ChatCompletionChunk]) -> ChatCompletion:
