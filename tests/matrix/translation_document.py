@@ -43,7 +43,8 @@ How you are told of a loss:
   anyway or means nothing to this provider.
 
 Losses in answers are never announced: the header of a stream is gone before its end is known.
-What a client of another format cannot be told, it is not told. Reasoning state (signatures,
+What a client of another format cannot be told, it is not told; an ending of which only the fact is
+known over there (a stop sequence, a pause) is told as a plain one. Reasoning state (signatures,
 encrypted reasoning) travels in an envelope that clients send back unread; the provider that issued
 it gets it back as it was, no other provider ever sees it.
 
