@@ -17,6 +17,7 @@ from matrix import maximal_answers, maximal_requests
 from matrix.maximal_answers import AnswerFeature, answer_with, plain_answer
 from matrix.maximal_requests import Feature, with_all, with_feature, without
 from matrix.translation_document import (
+    DONE_HERE,
     REASONS,
     Outcome,
     Pair,
@@ -123,6 +124,8 @@ async def test_the_document_says_what_a_gateway_does(matrix: Matrix, update_docs
     silent = {
         (pair.client, each.feature) for pair in pairs for each in pair.request if each.is_silent
     }
+    assert DONE_HERE.keys() - silent == set(), "nobody does it here"
+    silent -= DONE_HERE.keys()
     assert silent - REASONS.keys() == set(), "lost without a word and without a reason"
     assert REASONS.keys() - silent == set(), "no longer lost without a word"
     for pair in pairs:

@@ -57,6 +57,13 @@ In the tables a path like `messages[].content[]` is where in the other side's JS
 or different; `no x` says that `x` is no longer there. Long texts and deep objects are cut (`…`).
 """
 _SHOWS = "it says whether the answer shows reasoning, which is seen to on its way back"
+_WATCHED = "the gateway watches for them, and ends the answer there"
+DONE_HERE: Mapping[tuple[str, str], str] = {
+    ("chat", "stop"): _WATCHED,
+    ("messages", "stop_sequences"): _WATCHED,
+    ("gemini", "generationConfig.stopSequences"): _WATCHED,
+}
+"""(client format, feature) → what the gateway does itself, for want of the provider's words."""
 REASONS: Mapping[tuple[str, str], str] = {
     ("gemini", "generationConfig.thinkingConfig.includeThoughts"): _SHOWS,
     ("responses", "reasoning.summary"): _SHOWS,
@@ -178,7 +185,10 @@ def _count(pair: Pair | None) -> str:
     if pair is None:
         return "as it is"
     refused = sum(each.is_refused for each in pair.request)
-    lost = sum(not (each.is_refused or each.arrived) for each in pair.request)
+    lost = sum(
+        not (each.is_refused or each.arrived or (pair.client, each.feature) in DONE_HERE)
+        for each in pair.request
+    )
     anchor = pair.title.lower().replace(" ", "-").replace(",", "")
     return f"[{refused} refused, {lost} lost of {len(pair.request)}](#{anchor})"
 
@@ -205,6 +215,8 @@ def _request_cell(client: str, outcome: Outcome) -> str:
     if outcome.is_refused:
         return f"**refused**: {_cell(outcome.message)}"
     told = f"named `{'`, `'.join(outcome.named)}`"
+    if outcome.is_silent and (done := DONE_HERE.get((client, outcome.feature))):
+        return f"nothing: {done}"
     if outcome.is_silent:
         return f"**lost**: {REASONS[client, outcome.feature]}"
     if not outcome.arrived:
