@@ -1,7 +1,8 @@
 """What a wire format is to the rest of the program: one frozen record of pure functions.
 
-Adding a format is one folder beside this file and one line in `registry.py`. Nothing here does I/O;
-streams are state machines that take bytes and give bytes.
+Adding a format is one folder beside this file and one line in `registry.py`. A `Format` is spoken
+by clients and providers, a `ClientFormat` by clients alone: it is always translated. Nothing here
+does I/O; streams are state machines that take bytes and give bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -151,34 +152,42 @@ class Relay(Protocol):
         ...
 
 
-class Format(Struct, frozen=True, kw_only=True):
-    """A wire format. All functions are pure; errors they raise are PlexusErrors."""
+class ClientFormat(Struct, frozen=True, kw_only=True):
+    """What clients may speak. All functions are pure; errors they raise are PlexusErrors."""
 
     name: str
-    """As in the config: chat, messages."""
-    endpoint: Callable[[str, bool], str]
-    """(model, stream) → path below a provider's base URL."""
-    done: bytes
-    """The terminal frame of a complete stream."""
+    """As rows show it: chat, messages."""
     keepalive: bytes
     """A frame every client of the format ignores, sent while the upstream is silent."""
 
     read_call: Callable[[bytes, Asked], Call]
     """Peek at a client's body. Raises BadRequest with the field's name."""
+    read_request: Callable[[bytes, Asked], Conversation]
+    write_response: Callable[[Sequence[Event], Crossing], bytes]
+    """The fold of the events into a whole answer for the client."""
+    writer: Callable[[Crossing], Writer]
+    write_error: Callable[[PlexusError, str], tuple[int, bytes]]
+    """(error, request id) → HTTP status and JSON body in this format's own shape."""
+
+
+class Format(ClientFormat, frozen=True, kw_only=True):
+    """What providers speak too; `name` is then what the config calls it."""
+
+    endpoint: Callable[[str, bool], str]
+    """(model, stream) → path below a provider's base URL."""
+    done: bytes
+    """The terminal frame of a complete stream."""
+
     splice: Callable[[Call, str, Mapping[str, Any]], bytes]
     """The client's body with another model name and extra top-level fields; nothing else changes,
     except that Chat asks for a usage chunk when streaming, and that envelopes of other issuers
     are taken out (they must never reach a provider)."""
-    read_request: Callable[[bytes, Asked], Conversation]
     write_request: Callable[[Conversation, Crossing], bytes]
     inlines: tuple[MediaKind, ...] = ()
     """Media that its providers take only as content, never by URL."""
     read_response: Callable[[bytes, Crossing], list[Event]]
     """A whole provider answer as the events its stream would have been. Raises Garbled, Refused."""
-    write_response: Callable[[Sequence[Event], Crossing], bytes]
-    """The fold of the events into a whole answer for the client."""
     reader: Callable[[Crossing], Reader]
-    writer: Callable[[Crossing], Writer]
     stream_error: Callable[[PlexusError, bytes], bytes]
     """(error, data of the last frame) → the in-band error that ends a stream of the provider's own
     frames; nothing may follow it."""
@@ -194,5 +203,3 @@ class Format(Struct, frozen=True, kw_only=True):
     names) that the format allows through."""
     read_error: Callable[[int, Mapping[str, str], bytes], Refused]
     """A provider's error status and body, in any shape (HTML, empty, list, nested text)."""
-    write_error: Callable[[PlexusError, str], tuple[int, bytes]]
-    """(error, request id) → HTTP status and JSON body in this format's own shape."""

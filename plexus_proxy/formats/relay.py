@@ -26,7 +26,7 @@ from plexus_proxy.formats.events import (
     ReasoningSignature,
     TextDelta,
 )
-from plexus_proxy.formats.format import Format, Observer
+from plexus_proxy.formats.format import ClientFormat, Format, Observer
 from plexus_proxy.formats.sse import Frame, Framer
 from plexus_proxy.formats.stops import Stops
 
@@ -174,7 +174,7 @@ class Translation:
         "waiting",
     )
 
-    def __init__(self, provider: Format, client: Format, crossing: Crossing) -> None:
+    def __init__(self, provider: Format, client: ClientFormat, crossing: Crossing) -> None:
         self._framer = Framer()
         self._reader = provider.reader(crossing)
         self._writer = client.writer(crossing)
@@ -305,7 +305,7 @@ def events_of_stream(
 
 
 def stream_of_events(
-    client: Format, crossing: Crossing, events: Sequence[Event]
+    client: ClientFormat, crossing: Crossing, events: Sequence[Event]
 ) -> tuple[bytes, bytes]:
     """The stream for a client that wanted one, of a provider that sent a whole answer: all but its
     end, and its end."""

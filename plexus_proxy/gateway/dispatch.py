@@ -18,7 +18,7 @@ from plexus_proxy.egress import fetch
 from plexus_proxy.errors import PlexusError, Refused, UpstreamFault
 from plexus_proxy.formats.anchors import unmarked
 from plexus_proxy.formats.conversation import Conversation, Crossing
-from plexus_proxy.formats.format import Asked, Call, Format
+from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
 from plexus_proxy.formats.remote import content_of, remote_urls, with_fetched
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.routing.access import DEMO_SCHEME
@@ -39,7 +39,7 @@ class Reply(Struct, frozen=True):
 
     attempt: Attempt
     answer: Whole | Primed
-    client: Format
+    client: ClientFormat
     clock: PhaseClock
 
 
@@ -50,11 +50,13 @@ class Dispatcher:
         self,
         upstream: Upstream,
         formats: Mapping[str, Format],
+        clients: Mapping[str, ClientFormat],
         vault: ReasoningVault,
         demo_base_url: Callable[[str], str],
     ) -> None:
         self._upstream = upstream
         self._formats = formats
+        self._clients = clients
         self._vault = vault
         self._demo_base_url = demo_base_url
 
@@ -132,7 +134,7 @@ class Dispatcher:
         client_headers: Mapping[str, str],
         egress: Egress,
     ) -> Work:
-        client = self._formats[exchange.client_format]
+        client = self._clients[exchange.client_format]
         provider = self._formats[candidate.format]
         crossing = Crossing(
             provider=candidate.provider_id,
@@ -143,7 +145,7 @@ class Dispatcher:
             estimated_input_tokens=estimate_tokens(len(call.body)),
         )
         if client is provider:
-            body = client.splice(call, candidate.model, candidate.extra_body)
+            body = provider.splice(call, candidate.model, candidate.extra_body)
         else:
             conversation = await self._conversation(
                 exchange, call, client, provider, crossing, egress
@@ -179,7 +181,7 @@ class Dispatcher:
         self,
         exchange: Exchange,
         call: Call,
-        client: Format,
+        client: ClientFormat,
         provider: Format,
         crossing: Crossing,
         egress: Egress,

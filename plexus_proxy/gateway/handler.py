@@ -13,7 +13,7 @@ from msgspec import structs
 from plexus_proxy.config.store import ConfigStore
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.conversation import Remembered
-from plexus_proxy.formats.format import IN_BODY, Asked, Format
+from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat, Format
 from plexus_proxy.formats.gemini.array import KEEPALIVE, ArrayRelay
 from plexus_proxy.gateway.auth import authenticate
 from plexus_proxy.gateway.body import read_json_body
@@ -56,7 +56,7 @@ class Gateway:
         self._random = random
 
     async def serve(
-        self, request: web.Request, fmt: Format, asked: Asked = IN_BODY
+        self, request: web.Request, fmt: ClientFormat, asked: Asked = IN_BODY
     ) -> web.StreamResponse:
         """One exchange from head to row. A client that leaves shows up as CancelledError, or as
         ConnectionResetError from a write; both end the upstream request at once."""
@@ -90,7 +90,7 @@ class Gateway:
             if row is not None:
                 self._recorder.submit(row)
 
-    def _failed(self, exchange: Exchange, fmt: Format, error: PlexusError) -> web.Response:
+    def _failed(self, exchange: Exchange, fmt: ClientFormat, error: PlexusError) -> web.Response:
         exchange.error = error
         tried = exchange.attempts
         same_format = bool(tried) and tried[-1].candidate.format == fmt.name

@@ -14,7 +14,7 @@ from plexus_proxy.errors import (
     SlowRequest,
     TooLarge,
 )
-from plexus_proxy.formats.format import Format
+from plexus_proxy.formats.format import ClientFormat, Format
 from plexus_proxy.gateway.exchange import new_request_id
 from plexus_proxy.gateway.headers import from_provider
 
@@ -41,7 +41,7 @@ def request_id_of(request: web.BaseRequest) -> str:
 
 
 def error_response(
-    fmt: Format, error: PlexusError, request_id: str, *, same_format: bool = False
+    fmt: ClientFormat, error: PlexusError, request_id: str, *, same_format: bool = False
 ) -> web.Response:
     """`error` as the API of `fmt` would say it.
 
@@ -100,7 +100,7 @@ def unknown_path(request: web.Request, formats: Mapping[str, Format]) -> web.Res
     return error_response(fmt, error, request_id_of(request))
 
 
-def wrong_method(request: web.Request, fmt: Format, allowed: tuple[str, ...]) -> web.Response:
+def wrong_method(request: web.Request, fmt: ClientFormat, allowed: tuple[str, ...]) -> web.Response:
     """405 in the client's format."""
     error = MethodNotAllowed(
         f"Method {request.method} is not allowed here; use {' or '.join(allowed)}.",
@@ -109,7 +109,7 @@ def wrong_method(request: web.Request, fmt: Format, allowed: tuple[str, ...]) ->
     return error_response(fmt, error, request_id_of(request))
 
 
-def no_websocket(request: web.Request, fmt: Format) -> web.Response:
+def no_websocket(request: web.Request, fmt: ClientFormat) -> web.Response:
     """426, on which clients that try a WebSocket first go on with HTTP at once."""
     error = MethodNotAllowed("WebSockets are not served here; use POST.", allowed=("POST",))
     response = error_response(fmt, error, request_id_of(request))

@@ -11,8 +11,8 @@ from plexus_proxy import tasks
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.demo.server import DEMO
 from plexus_proxy.errors import PlexusError
-from plexus_proxy.formats.format import Asked, Format
-from plexus_proxy.formats.registry import FORMATS
+from plexus_proxy.formats.format import Asked, ClientFormat
+from plexus_proxy.formats.registry import CLIENT_FORMATS, FORMATS
 from plexus_proxy.gateway import models
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
@@ -59,7 +59,7 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
         watch.sweep(asyncio.get_running_loop().time())
 
     async with http_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
-        dispatcher = Dispatcher(upstream, FORMATS, vault, app[DEMO].base_url)
+        dispatcher = Dispatcher(upstream, FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
         app[GATEWAY] = Gateway(
             app[CONFIG], dispatcher, app[RECORDER], watch, vault, FORMATS, Random()
         )
@@ -84,7 +84,7 @@ def catch_all(app: web.Application) -> None:
     app.router.add_route("*", "/{path:.*}", _unknown)
 
 
-def _serving(fmt: Format) -> Handler:
+def _serving(fmt: ClientFormat) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
             if "websocket" in request.headers.get("upgrade", "").lower():

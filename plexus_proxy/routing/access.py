@@ -42,7 +42,7 @@ def usable_types(provider: Provider, model: ProviderModel | None) -> tuple[str, 
 
 def choose_format(available: Collection[str], wanted: str, spoken: Collection[str]) -> str | None:
     """The client's own format if the target offers it, else the first one we speak, else None."""
-    if wanted in available:
+    if wanted in available and wanted in spoken:
         return wanted
     return next((kind for kind in available if kind in spoken), None)
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from plexus_proxy.errors import Garbled, PlexusError, Refused
 from plexus_proxy.formats.conversation import Crossing, Remembered
 from plexus_proxy.formats.events import Event
-from plexus_proxy.formats.format import Format, Observer, Relay
+from plexus_proxy.formats.format import ClientFormat, Format, Observer, Relay
 from plexus_proxy.formats.relay import (
     Passthrough,
     Patched,
@@ -80,7 +80,7 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt is asked to do. `client` and `provider` are the formats of both sides."""
 
     request: OutgoingRequest
-    client: Format
+    client: ClientFormat
     provider: Format
     crossing: Crossing
     streamed: bool

@@ -151,6 +151,11 @@ def test_format_falls_back_to_the_first_one_we_speak() -> None:
     assert choose_format(("gemini",), "chat", SPOKEN) is None
 
 
+def test_a_format_that_only_clients_speak_is_translated() -> None:
+    assert choose_format(("completions", "chat"), "completions", SPOKEN) == "chat"
+    assert choose_format(("completions",), "completions", SPOKEN) is None
+
+
 @pytest.mark.parametrize(
     ("base", "endpoint", "url"),
     [
