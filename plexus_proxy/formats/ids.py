@@ -7,6 +7,10 @@ def completion_id(crossing: Crossing) -> str:
     return f"chatcmpl-{crossing.response_id}"
 
 
+def text_completion_id(crossing: Crossing) -> str:
+    return f"cmpl-{crossing.response_id}"
+
+
 def message_id(crossing: Crossing) -> str:
     return f"msg_{crossing.response_id}"
 

@@ -34,6 +34,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CLIENT_PATHS = {
     "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
     "/v1/messages": "messages",
     "/v1/responses": "responses",
 }
@@ -70,7 +71,7 @@ def setup(app: web.Application) -> None:
     """Wire the inference paths; every other path is a 404 in the caller's own format."""
     app.on_response_prepare.append(stamp)
     for path, name in _CLIENT_PATHS.items():
-        app.router.add_route("*", path, _serving(FORMATS[name]))
+        app.router.add_route("*", path, _serving(CLIENT_FORMATS[name]))
     for version in _GEMINI_VERSIONS:
         for collection in ("models", "tunedModels"):  # before the names, which may hold colons too
             path = f"/{version}/{collection}/{{call:.+:.+}}"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import BlockStart, Event, Failure
-from plexus_proxy.formats.format import Format, Observer
+from plexus_proxy.formats.format import ClientFormat, Format, Observer
 from plexus_proxy.formats.registry import FORMATS
 from plexus_proxy.formats.relay import Translation
 from plexus_proxy.formats.sse import Framer
@@ -49,7 +49,7 @@ def read(fmt: Format, stream: bytes, **changed: Any) -> list[Event]:
     return [event for frame in frames for event in reader.feed(frame)] + list(reader.close())
 
 
-def write(fmt: Format, events: Sequence[Event], **changed: Any) -> bytes:
+def write(fmt: ClientFormat, events: Sequence[Event], **changed: Any) -> bytes:
     writer = fmt.writer(crossing(**changed))
     return b"".join(writer.feed(event) for event in events)
 
@@ -63,7 +63,7 @@ def observed(fmt: Format, stream: bytes) -> Observer:
 
 
 def translated(
-    provider: Format, client: Format, chunks: Sequence[bytes], **changed: Any
+    provider: Format, client: ClientFormat, chunks: Sequence[bytes], **changed: Any
 ) -> tuple[bytes, Translation]:
     """The client's whole stream, and the relay after its end."""
     relay = Translation(provider, client, crossing(**changed))
