@@ -14,13 +14,16 @@ from plexus_proxy.config.model import (
     Alias,
     Config,
     Key,
+    Metadata,
     PriceRange,
+    PriceTier,
     Provider,
     ProviderModel,
     Target,
+    TokenPrices,
 )
 from plexus_proxy.config.problems import Problems, child
-from plexus_proxy.config.tree import Map, Seq
+from plexus_proxy.config.tree import Map, Seq, resolve
 
 _STALL = "stall detection"
 _COOLDOWN = "cooldowns"
@@ -87,12 +90,12 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
         "use_image_fallthrough": _VISION,
         "enforce_limits": "context limits",
         "preferred_api": _CATALOGUE,
-        "metadata": _CATALOGUE,
         "model_architecture": _CATALOGUE,
         "pi_model": _CATALOGUE,
         "advanced": "advanced alias behaviours",
         "compaction": _COMPACTION,
     },
+    Metadata: {"source": _CATALOGUE, "source_path": _CATALOGUE},
     Target: {"cooldown_seconds": _COOLDOWN},
     Key: {
         "quota": _QUOTAS,
@@ -136,6 +139,8 @@ class Later:
             return _with(node, "upper_bound", None)
         if kind in (Provider, ProviderModel) and node.get("adapter") is not None:
             node = self._with_adapters(kind, node, path)
+        if kind in (TokenPrices, PriceTier):
+            return _with_numbers(node)
         if kind is ProviderModel and isinstance(node.get("access_via"), Seq):
             return self._without_subtypes(node, path)
         if kind is Alias:
@@ -211,6 +216,14 @@ def _seq(line: int, items: list[Any]) -> Seq:
     made.extend(items)
     made.lines = [line] * len(items)
     return made
+
+
+def _with_numbers(node: Map) -> Map:
+    """Prices were texts: catalogues write them so."""
+    for key, value in node.items():
+        if isinstance(value, str) and isinstance(number := resolve(value), int | float):
+            node = _with(node, key, number)
+    return node
 
 
 def _with(node: Map, key: str, value: Any) -> Map:

@@ -31,6 +31,7 @@ OAuthProvider = Literal[
 ]
 NonNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -269,6 +270,60 @@ class Target(Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
+class Architecture(Struct, frozen=True, kw_only=True):
+    """What a model takes and gives: text, image, audio, file, …"""
+
+    input_modalities: tuple[str, ...] = ()
+    output_modalities: tuple[str, ...] = ()
+    tokenizer: str | None = None
+
+
+class PriceTier(Struct, frozen=True, kw_only=True):
+    """Rates for prompts of more than `input_tokens_above` tokens; what is not given stays."""
+
+    input_tokens_above: Annotated[int, Meta(ge=0)]
+    prompt: NonNegative | None = None
+    completion: NonNegative | None = None
+    input_cache_read: NonNegative | None = None
+    input_cache_write: NonNegative | None = None
+
+
+class TokenPrices(Struct, frozen=True, kw_only=True):
+    """What clients are told of prices: US dollars for one token. Rows are priced by `pricing`."""
+
+    prompt: NonNegative | None = None
+    completion: NonNegative | None = None
+    input_cache_read: NonNegative | None = None
+    input_cache_write: NonNegative | None = None
+    tiers: tuple[PriceTier, ...] = ()
+
+
+class TopProvider(Struct, frozen=True, kw_only=True):
+    """Limits of the provider that serves a model."""
+
+    context_length: Count | None = None
+    """Wins over the model's own."""
+    max_completion_tokens: Count | None = None
+
+
+class Overrides(Struct, frozen=True, kw_only=True):
+    """What the lists of models say of a model, instead of what is known otherwise."""
+
+    name: str | None = None
+    description: str | None = None
+    context_length: Count | None = None
+    architecture: Architecture = Architecture()
+    pricing: TokenPrices = TokenPrices()
+    supported_parameters: tuple[str, ...] = ()
+    top_provider: TopProvider = TopProvider()
+
+
+class Metadata(Struct, frozen=True, kw_only=True):
+    """What the lists of models say of a model."""
+
+    overrides: Overrides = Overrides()
+
+
 class Alias(Struct, frozen=True, kw_only=True):
     """A model name clients ask for."""
 
@@ -278,6 +333,7 @@ class Alias(Struct, frozen=True, kw_only=True):
     priority: Literal["selector", "api_match"] = "selector"
     additional_aliases: tuple[str, ...] = ()
     type: ModelType | None = None
+    metadata: Metadata = Metadata()
     extra_body: Mapping[str, Any] = field(name="extraBody", default_factory=dict[str, Any])
 
 

@@ -59,6 +59,7 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
     async def sweep() -> None:
         watch.sweep(asyncio.get_running_loop().time())
 
+    app[models.MODELS] = models.ModelLists()
     async with http_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
         dispatcher = Dispatcher(upstream, FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
         app[GATEWAY] = Gateway(
@@ -118,16 +119,16 @@ async def _models(request: web.Request) -> web.StreamResponse:
     fmt = FORMATS[models.shape_of(request.path, request.headers, request.query)]
     if request.method not in ("GET", "HEAD"):
         return _preflight(request) or wrong_method(request, fmt, ("GET",))
-    snapshot = request.app[CONFIG].current
+    lists, snapshot = request.app[models.MODELS], request.app[CONFIG].current
     name = models.name_in(request.raw_path)
     try:
         if name:
-            body = models.one_model(fmt.name, name, snapshot)
+            found = lists.one(fmt.name, name, snapshot)
         else:
-            body = models.list_models(fmt.name, request.query, snapshot)
+            found = lists.all(fmt.name, request.query, snapshot)
     except PlexusError as error:
         return error_response(fmt, error, request_id_of(request))
-    return models.reply(body, request.headers.get("if-none-match"))
+    return models.reply(found, request.headers.get("if-none-match"))
 
 
 async def _unknown(request: web.Request) -> web.StreamResponse:

@@ -27,5 +27,15 @@ def ratio(usd: float, discount: float, nano_usd_per_usd: int) -> Ratio:
     Floats are read as a person wrote them: 0.1 is one tenth, not the nearest binary fraction.
     """
     left = _EXACT.subtract(Decimal(1), Decimal(str(discount)))
-    price = _EXACT.multiply(Decimal(str(min(usd, _HIGHEST_USD))), left)
+    price = _EXACT.multiply(_written(usd), left)
     return Ratio(*_EXACT.multiply(price, Decimal(nano_usd_per_usd)).as_integer_ratio())
+
+
+def _written(usd: float) -> Decimal:
+    return Decimal(str(min(usd, _HIGHEST_USD)))
+
+
+def usd_text(usd: float, pieces: int = 1) -> str:
+    """The price of one of so many pieces, as people and other gateways write it: no exponent, no
+    zeros at the end."""
+    return f"{_EXACT.divide(_written(usd), Decimal(pieces)).normalize(_EXACT):f}"

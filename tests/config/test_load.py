@@ -17,6 +17,7 @@ from plexus_proxy.config.model import (
     ModelRules,
     OpenRouterPricing,
     PerRequestPricing,
+    PriceTier,
     ReasoningContent,
     SimplePricing,
     SuppressDeveloperRole,
@@ -166,6 +167,39 @@ def test_a_flat_price_per_request_of_a_later_release_arrives() -> None:
     models = loaded.config.providers["openai"].models
     assert isinstance(models, dict)
     assert models["gpt"].pricing == PerRequestPricing(amount=0.04)
+
+
+METADATA = """\
+models:
+  smart:
+    targets: [{provider: openai, model: gpt}]
+    metadata:
+      overrides:
+        context_length: 8000
+        pricing:
+          prompt: "0.000002"
+          completion: 8.0e-6
+          input_cache_read: '0'
+          tiers: [{input_tokens_above: 1000, prompt: ".5"}]
+"""
+
+
+def test_metadata_of_a_later_release_arrives_with_its_prices_as_texts() -> None:
+    loaded = good(HEAD[: HEAD.index("models:\n  smart")] + METADATA + "keys: {}\n")
+    said = loaded.config.models["smart"].metadata.overrides
+    assert said.context_length == 8000
+    assert (said.pricing.prompt, said.pricing.completion) == (0.000002, 0.000008)
+    assert (said.pricing.input_cache_read, said.pricing.input_cache_write) == (0, None)
+    assert said.pricing.tiers == (PriceTier(input_tokens_above=1000, prompt=0.5),)
+
+
+@pytest.mark.parametrize("wrong", ["cheap", '"-1"', '""', "true", ".inf"])
+def test_a_price_that_is_none_is_an_error_at_its_place(wrong: str) -> None:
+    text = HEAD[: HEAD.index("models:\n  smart")] + METADATA + "keys: {}\n"
+    loaded, problems = load(text.replace("8.0e-6", wrong))
+    assert loaded is None
+    [problem] = problems
+    assert problem.path == "models.smart.metadata.overrides.pricing.completion"
 
 
 # --- wrong types, all at once ---
