@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-long lint format bench wheel lock clean
+.PHONY: run test test-long lint format bench wheel lock catalogue clean
 
 run: $(VENV)/.run
 	$(BIN)/plexus-proxy serve $(ARGS)
@@ -50,6 +50,12 @@ lock:
 	$(LOCK) $(ARGS) --output-file requirements/runtime.txt pyproject.toml
 	$(LOCK) $(ARGS) --output-file requirements/build.txt requirements/build.in
 	$(LOCK) $(ARGS) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+
+# Context lengths and prices of vendors' models anew, as of today.
+catalogue:
+	$(PYTHON) -m venv build/catalogue
+	build/catalogue/bin/python -m pip --disable-pip-version-check --quiet install genai-prices
+	build/catalogue/bin/python catalogue/extract.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

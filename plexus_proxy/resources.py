@@ -1,4 +1,4 @@
-"""Where templates/, static/ and sql/ are: in the wheel, else in the checkout."""
+"""Where templates/, static/, sql/ and catalogue/ are: in the wheel, else in the checkout."""
 
 from pathlib import Path
 
@@ -9,4 +9,5 @@ TEMPLATES = _ROOT / "templates"
 STATIC = _ROOT / "static"
 MIGRATIONS = _ROOT / "sql" / "migrations"
 QUERIES = _ROOT / "sql" / "queries"
+CATALOGUE = _ROOT / "catalogue" / "models.json"
 EXAMPLE_CONFIG = _ROOT / "config" / "plexus.example.yaml"

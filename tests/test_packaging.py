@@ -45,7 +45,9 @@ def test_the_wheel_contains_all_modules_and_resources(wheel: Path) -> None:
                 assert f"plexus_proxy/_resources/{path.relative_to(ROOT).as_posix()}" in names
     for path in (ROOT / "plexus_proxy").rglob("*.py"):
         assert path.relative_to(ROOT).as_posix() in names
-    assert "plexus_proxy/_resources/config/plexus.example.yaml" in names
+    for path in ("config/plexus.example.yaml", "catalogue/models.json"):
+        assert f"plexus_proxy/_resources/{path}" in names
+    assert "plexus_proxy/_resources/catalogue/LICENSE.genai-prices" in names
 
 
 def test_the_wheel_contains_nothing_else(wheel: Path) -> None:
@@ -53,7 +55,9 @@ def test_the_wheel_contains_nothing_else(wheel: Path) -> None:
     strange = [
         name
         for name in _names(wheel)
-        if not re.match(r"plexus_proxy/(_resources/(templates|static|sql|config)/|.*\.py$)", name)
+        if not re.match(
+            r"plexus_proxy/(_resources/(templates|static|sql|config|catalogue)/|.*\.py$)", name
+        )
         and not re.match(r"plexus_proxy-[^/]+\.dist-info/", name)
     ]
     assert not strange

@@ -14,7 +14,6 @@ from plexus_proxy.config.model import (
     Alias,
     Config,
     Key,
-    Metadata,
     PriceRange,
     PriceTier,
     Provider,
@@ -95,7 +94,6 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
         "advanced": "advanced alias behaviours",
         "compaction": _COMPACTION,
     },
-    Metadata: {"source": _CATALOGUE, "source_path": _CATALOGUE},
     Target: {"cooldown_seconds": _COOLDOWN},
     Key: {
         "quota": _QUOTAS,

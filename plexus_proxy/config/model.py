@@ -319,8 +319,14 @@ class Overrides(Struct, frozen=True, kw_only=True):
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
-    """What the lists of models say of a model."""
+    """What the lists of models say of a model, from the catalogue that comes with Plexus: the names
+    of all catalogues mean that one."""
 
+    source: Literal["auto", "openrouter", "models.dev", "catwalk", "custom", "disabled"] = "auto"
+    """custom and disabled: the catalogue is not asked."""
+    source_path: str | None = None
+    """The model's name in the catalogue: an OpenRouter name, or vendor/model. Default: the first
+    usable target's."""
     overrides: Overrides = Overrides()
 
 

@@ -1,10 +1,11 @@
-"""What the lists of models say of a model: what the config overrides, else what it knows. Pure.
+"""What the lists of models say of a model. Pure.
 
-An alias stands for its first usable target. Source: behaviour reference, appendix D.7; the names of
+What the config overrides comes first, then what it knows, then the catalogue. An alias stands for
+its first usable target. Source: behaviour reference, appendix D.7; the names of
 OpenRouter's list of models, which clients of other gateways read too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -12,16 +13,21 @@ from plexus_proxy.config.model import (
     Alias,
     Architecture,
     DefinedPricing,
+    Metadata,
     ModelType,
+    OpenRouterPricing,
     PerRequestPricing,
     PriceRange,
     PriceTier,
     Pricing,
     Provider,
+    ProviderModel,
     SimplePricing,
     TokenPrices,
 )
+from plexus_proxy.routing.access import provider_url
 from plexus_proxy.routing.aliases import provider_model
+from plexus_proxy.usage.catalogue import Catalogue, Listed, Rate
 from plexus_proxy.usage.money import usd_text
 
 _MILLION = 1_000_000
@@ -74,35 +80,55 @@ class Facts(Struct, frozen=True, kw_only=True):
     type: ModelType | None = None
 
 
-def facts_of(alias: Alias, providers: Mapping[str, Provider]) -> Facts:
+class _Served(Struct, frozen=True):
+    """The target an alias stands for."""
+
+    url: str
+    model: str
+    pricing: Pricing | None
+    type: ModelType | None
+
+
+def facts_of(alias: Alias, providers: Mapping[str, Provider], catalogue: Catalogue) -> Facts:
     said = alias.metadata.overrides
-    pricing, kind = _target_of(alias, providers)
+    served = _served(alias, providers)
+    listed = _listed(alias.metadata, served, catalogue)
+    kind = alias.type or (served.type if served else None)
     limits = said.top_provider
     return Facts(
         name=said.name,
         description=said.description,
-        context_length=limits.context_length or said.context_length,
+        context_length=limits.context_length or said.context_length or listed.context,
         max_output_tokens=limits.max_completion_tokens,
         architecture=_architecture(said.architecture, kind),
-        prices=_told(said.pricing, _prices(pricing)),
+        prices=_told(said.pricing, _prices(served.pricing if served else None, listed)),
         supported_parameters=said.supported_parameters,
         type=kind,
     )
 
 
-def _target_of(
-    alias: Alias, providers: Mapping[str, Provider]
-) -> tuple[Pricing | None, ModelType | None]:
-    """Pricing and type of the first target that can be used. Prices are told before a discount: the
-    lists are public, and what an account gets is between the operator and the vendor."""
+def _served(alias: Alias, providers: Mapping[str, Provider]) -> _Served | None:
     for target in alias.targets:
         provider = providers.get(target.provider)
         if provider is not None and provider.enabled and target.enabled:
-            model = provider_model(provider, target.model)
-            if model is not None:
-                return model.pricing, alias.type or model.type
-            break
-    return None, alias.type
+            known = provider_model(provider, target.model) or ProviderModel()
+            return _Served(provider_url(provider), target.model, known.pricing, known.type)
+    return None
+
+
+_UNLISTED = Listed()
+
+
+def _listed(metadata: Metadata, served: _Served | None, catalogue: Catalogue) -> Listed:
+    if metadata.source in ("custom", "disabled"):
+        return _UNLISTED
+    if metadata.source_path:
+        return catalogue.named(metadata.source_path) or _UNLISTED
+    if served is None:
+        return _UNLISTED
+    if isinstance(served.pricing, OpenRouterPricing):
+        return catalogue.named(served.pricing.slug) or _UNLISTED
+    return catalogue.at(served.url, served.model) or _UNLISTED
 
 
 def _architecture(said: Architecture, kind: ModelType | None) -> WrittenArchitecture | None:
@@ -143,11 +169,29 @@ def _text(usd: float | None) -> str | None:
     return usd_text(usd) if usd is not None else None
 
 
+def _list_prices(rates: Sequence[Rate]) -> Prices:
+    if not rates:
+        return Prices()
+    tiers = tuple(WrittenTier(input_tokens_above=each.above, **_rate(each)) for each in rates[1:])
+    return Prices(**_rate(rates[0]), tiers=tiers)
+
+
+def _rate(rate: Rate) -> dict[str, str | None]:
+    return {
+        "prompt": _per_token(rate.input),
+        "completion": _per_token(rate.output),
+        "input_cache_read": _per_token(rate.cache_read),
+        "input_cache_write": _per_token(rate.cache_write),
+    }
+
+
 def _per_token(usd_per_mtok: float | None) -> str | None:
     return usd_text(usd_per_mtok, _MILLION) if usd_per_mtok is not None else None
 
 
-def _prices(pricing: Pricing | None) -> Prices:
+def _prices(pricing: Pricing | None, listed: Listed) -> Prices:
+    """Before any discount: the lists are public, and what an account gets is between the operator
+    and the vendor."""
     match pricing:
         case SimplePricing():
             return Prices(
@@ -160,8 +204,8 @@ def _prices(pricing: Pricing | None) -> Prices:
             return _by_length(pricing)
         case PerRequestPricing():
             return Prices(request=usd_text(pricing.amount))
-        case _:
-            return Prices()
+        case OpenRouterPricing() | None:
+            return _list_prices(listed.rates)
 
 
 def _by_length(pricing: DefinedPricing) -> Prices:

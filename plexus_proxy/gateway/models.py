@@ -23,6 +23,7 @@ from plexus_proxy.config.model import Alias, ModelType
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.errors import BadRequest, UnknownModel
 from plexus_proxy.gateway.facts import Facts, Prices, WrittenArchitecture, facts_of
+from plexus_proxy.usage.catalogue import Catalogue
 
 _TEXT_METHODS = ("generateContent", "streamGenerateContent")
 _METHODS: Mapping[ModelType, tuple[str, ...]] = {
@@ -122,7 +123,8 @@ class _Shelf(Struct, frozen=True):
 class ModelLists:
     """The lists of the config in force, one for each shape; written when first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
         self._snapshot: Snapshot | None = None
         self._shelves: dict[str, _Shelf] = {}
 
@@ -158,7 +160,7 @@ class ModelLists:
             self._shelves.clear()
         shelf = self._shelves.get(shape)
         if shelf is None:
-            shelf = self._shelves[shape] = _shelf_of(shape, snapshot)
+            shelf = self._shelves[shape] = _shelf_of(shape, snapshot, self._catalogue)
         return shelf
 
 
@@ -211,11 +213,13 @@ def _tag(shape: str, more: bool, items: Iterable[_Item]) -> str:
     return f'W/"{digest.hexdigest()[:32]}"'
 
 
-def _shelf_of(shape: str, snapshot: Snapshot) -> _Shelf:
+def _shelf_of(shape: str, snapshot: Snapshot, catalogue: Catalogue) -> _Shelf:
     config = snapshot.config
     write = _WRITE[shape]
     names = names_of(config.models)
-    facts = {name: facts_of(alias, config.providers) for name, alias in config.models.items()}
+    facts = {
+        name: facts_of(alias, config.providers, catalogue) for name, alias in config.models.items()
+    }
     items = [_item(name, facts[snapshot.alias_names[name]], write, snapshot) for name in names]
     return _Shelf(shape, items, {name: place for place, name in enumerate(names)})
 

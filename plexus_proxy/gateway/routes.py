@@ -26,6 +26,7 @@ from plexus_proxy.gateway.replies import (
 )
 from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
+from plexus_proxy.usage.catalogue import shipped
 from plexus_proxy.usage.recorder import RECORDER
 from plexus_proxy.vault.reasoning import VAULT
 
@@ -59,7 +60,7 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
     async def sweep() -> None:
         watch.sweep(asyncio.get_running_loop().time())
 
-    app[models.MODELS] = models.ModelLists()
+    app[models.MODELS] = models.ModelLists(shipped())
     async with http_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
         dispatcher = Dispatcher(upstream, FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
         app[GATEWAY] = Gateway(

@@ -47,6 +47,12 @@ def choose_format(available: Collection[str], wanted: str, spoken: Collection[st
     return next((kind for kind in available if kind in spoken), None)
 
 
+def provider_url(provider: Provider) -> str:
+    """Where a provider is, whichever of its APIs is spoken."""
+    urls = provider.api_base_url
+    return urls if isinstance(urls, str) else next((url for url in urls.values() if url), "")
+
+
 def base_url(provider: Provider, api_type: str) -> str:
     """The provider's URL for an API type: its own key, else `default`, else the first; no slash."""
     urls = provider.api_base_url

@@ -8,8 +8,35 @@ import pytest
 
 from plexus_proxy.config.load import load
 from plexus_proxy.gateway.facts import Facts, facts_of
+from plexus_proxy.usage.catalogue import Catalogue
 from plexus_proxy.usage.money import usd_text
 
+CATALOGUE = Catalogue(
+    json.dumps(
+        {
+            "vendors": [
+                {
+                    "name": "acme",
+                    "url": "https://acme",
+                    "models": [
+                        {
+                            "names": ["big"],
+                            "context": 1000,
+                            "rates": [[0, 2, 8, 0.5, None], [200, 4, 16, None, None]],
+                        },
+                        {"names": ["small"], "context": 500},
+                    ],
+                }
+            ]
+        }
+    ).encode()
+)
+LISTED = {
+    "prompt": "0.000002",
+    "completion": "0.000008",
+    "input_cache_read": "0.0000005",
+    "tiers": [{"input_tokens_above": 200, "prompt": "0.000004", "completion": "0.000016"}],
+}
 SIMPLE = {"source": "simple", "input": 3, "output": 15, "cached": 0.3}
 
 
@@ -39,7 +66,7 @@ def known(
     }
     loaded, problems = load(json.dumps(config))
     assert loaded is not None, problems
-    return facts_of(loaded.config.models["a"], loaded.config.providers)
+    return facts_of(loaded.config.models["a"], loaded.config.providers, CATALOGUE)
 
 
 def prices(found: Facts) -> Any:
@@ -134,6 +161,53 @@ def test_modalities_follow_from_a_type_that_is_not_text(kind: str, takes: str, g
     assert found.architecture is not None
     assert found.architecture.input_modalities == (takes, "image")
     assert found.architecture.output_modalities == (gives,)
+
+
+def at_acme(model: str, models: Any = ("big", "small"), **alias: Any) -> Facts:
+    provider = {"api_base_url": {"chat": "https://acme/v1"}, "models": models}
+    return known(provider=provider, targets=[{"provider": "p", "model": model}], **alias)
+
+
+def test_the_catalogue_knows_the_model_of_a_vendor() -> None:
+    found = at_acme("big")
+    assert (found.context_length, prices(found)) == (1000, LISTED)
+    small = at_acme("small")
+    assert (small.context_length, small.prices) == (500, None)
+    assert at_acme("other") == Facts()
+
+
+def test_a_price_of_ones_own_wins_over_the_catalogues() -> None:
+    found = at_acme("big", {"big": {"pricing": SIMPLE | {"input": 9}}})
+    assert found.context_length == 1000
+    assert prices(found) == {
+        "prompt": "0.000009",
+        "completion": "0.000015",
+        "input_cache_read": "0.0000003",
+    }
+
+
+def test_overrides_win_over_the_catalogue() -> None:
+    over = {"context_length": 10, "pricing": {"prompt": 1}}
+    found = at_acme("big", metadata={"overrides": over})
+    assert found.context_length == 10
+    assert prices(found) == LISTED | {"prompt": "1"}
+
+
+@pytest.mark.parametrize("source", ["auto", "openrouter", "models.dev", "catwalk"])
+def test_a_path_names_the_model_in_the_catalogue(source: str) -> None:
+    found = known(metadata={"source": source, "source_path": "acme/big"})
+    assert (found.context_length, prices(found)) == (1000, LISTED)
+    assert at_acme("big", metadata={"source": source, "source_path": "acme/none"}) == Facts()
+
+
+def test_a_slug_of_the_price_names_the_model_too() -> None:
+    found = known({"source": "openrouter", "slug": "acme/big", "discount": 0.5})
+    assert (found.context_length, prices(found)) == (1000, LISTED)
+
+
+@pytest.mark.parametrize("source", ["custom", "disabled"])
+def test_the_catalogue_is_not_asked_where_it_is_not_wanted(source: str) -> None:
+    assert at_acme("big", metadata={"source": source, "source_path": "acme/big"}) == Facts()
 
 
 @pytest.mark.parametrize(
