@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.golden import CASES, CHAT, IDS, MESSAGES, crossing, format_of, read, translated, write
 from support.strict_completions import read_completion, read_completions
 from support.wire import DONE, ROLE, chunk
@@ -75,8 +77,8 @@ def answer(*blocks: tuple[BlockKind, str], reason: FinishReason = "stop") -> lis
 
 def test_the_prompt_is_the_one_turn_as_it_stands() -> None:
     prompt = "  Once upon\n\ta time "
-    for given in (prompt, [prompt]):
-        assert spoken(asked(prompt=given)) == [("user", prompt)]
+    for sent in (prompt, [prompt]):
+        assert spoken(asked(prompt=sent)) == [("user", prompt)]
 
 
 def test_what_both_apis_know_is_carried() -> None:
@@ -237,6 +239,21 @@ def test_echo_begins_with_the_prompt() -> None:
 def test_an_answer_of_nothing_is_an_answer() -> None:
     for found in both(answer()):
         assert (found.text, found.reason) == ("", "stop")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(get_args(BlockKind)), st.text()), max_size=6),
+    st.text(min_size=1),
+    st.booleans(),
+)
+def test_both_modes_say_the_same_of_any_answer(
+    blocks: list[tuple[BlockKind, str]], prompt: str, repeat: bool
+) -> None:
+    echo = asked(prompt=prompt, echo=repeat).echo
+    whole, streamed = both(answer(*blocks), echo=echo)
+    text = "".join(text for kind, text in blocks if kind in ("text", "refusal"))
+    assert whole.text == streamed.text == (prompt if repeat else "") + text
+    assert (whole.reason, whole.usage) == (streamed.reason, streamed.usage)
 
 
 def test_usage_is_estimated_when_nobody_states_it() -> None:

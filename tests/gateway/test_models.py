@@ -199,6 +199,28 @@ async def test_googles_sdk_reads_what_is_known(told: Stand) -> None:
     }
 
 
+async def test_vendors_models_are_known_without_a_word_in_the_config(
+    stand_builder: StandBuilder,
+) -> None:
+    """From the catalogue that is shipped; nothing is asked of anybody."""
+    stand_builder.config["providers"]["vendor"] = {
+        "api_base_url": "https://api.openai.com/v1",
+        "api_key": "k",
+        "models": ["gpt-5.2"],
+    }
+    targets = [{"provider": "vendor", "model": "gpt-5.2"}]
+    stand_builder.config["models"]["smart"] = {"targets": targets}
+    async with (
+        stand_builder.started() as stand,
+        AsyncOpenAI(**openai_settings(stand)) as openai,
+        AsyncAnthropic(**anthropic_settings(stand)) as anthropic,
+    ):
+        found = (await openai.models.retrieve("smart")).model_extra or {}
+        assert (await anthropic.models.retrieve("smart")).max_input_tokens == 400_000
+    assert found["context_length"] == 400_000
+    assert found["pricing"]["prompt"] == "0.00000175"
+
+
 @pytest.mark.parametrize(
     "path", ["org/model:free", "org%2Fmodel:free", "org%2fmodel%3Afree", "org/model%3Afree"]
 )
