@@ -188,7 +188,7 @@ class Conversation(Struct, kw_only=True):
     legacy_functions: bool = False
     """Chat Completions: the client speaks of `functions`, not of tools, and expects the same."""
     echo: Mapping[str, Raw] = {}
-    """Fields of the request that the answer repeats: Responses, and the prompt of a completion."""
+    """What of the request the answer is written by: Responses repeat fields of it."""
     extra: Mapping[str, Raw] = {}
     """Fields only the client's own format knows, by name: recorded as dropped."""
     field_names: Mapping[str, str] = {}

@@ -236,6 +236,36 @@ def test_echo_begins_with_the_prompt() -> None:
         assert found.text == prompt + " there"
 
 
+FENCED = ("```py\nx = ", "1\n", "``", "`\n")
+
+
+def fenced(kept: Conversation) -> list[str]:
+    """The text of both modes of an answer in a fence, piece by piece."""
+    pieces = [TextDelta(0, each) for each in FENCED]
+    events: list[Event] = [Start("a", "m"), BlockStart(0, "text"), *pieces, BlockEnd(0)]
+    return [found.text for found in both([*events, Finish("stop")], echo=kept.echo)]
+
+
+def test_a_fence_around_what_fills_a_gap_is_taken_off() -> None:
+    assert fenced(asked(prompt="a", suffix="b")) == ["x = 1"] * 2
+    assert fenced(asked(prompt="a", suffix="b", echo=True)) == ["ax = 1"] * 2
+
+
+def test_a_fence_stays_where_it_may_be_meant() -> None:
+    """Without a gap, and in Markdown."""
+    assert fenced(asked(prompt="a")) == ["".join(FENCED)] * 2
+    assert fenced(asked(prompt="```sh\nls\n```\n", suffix="b")) == ["".join(FENCED)] * 2
+
+
+def test_what_was_held_back_is_told_when_the_stream_fails() -> None:
+    echo = asked(prompt="a", suffix="b").echo
+    error = Refused("overloaded", upstream_status=529, kind="overloaded")
+    events = [Start("a", "m"), BlockStart(0, "text"), TextDelta(0, "``"), Failure(error)]
+    stream = write(FORMAT, events, echo=echo)
+    found = read_completions(stream, include_usage=True)
+    assert (found.text, found.error is not None) == ("``", True)
+
+
 def test_an_answer_of_nothing_is_an_answer() -> None:
     for found in both(answer()):
         assert (found.text, found.reason) == ("", "stop")

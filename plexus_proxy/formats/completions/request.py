@@ -13,13 +13,14 @@ from msgspec import UNSET, Raw, UnsetType
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.body import invalid, raw
 from plexus_proxy.formats.chat.types import StreamOptions
-from plexus_proxy.formats.completions.types import Prompt, Request
+from plexus_proxy.formats.completions.fence import FENCE
+from plexus_proxy.formats.completions.types import Kept, Prompt, Request
 from plexus_proxy.formats.conversation import Conversation, Text, Turn
 from plexus_proxy.formats.format import IN_BODY, Asked, Call
 from plexus_proxy.formats.splice import Peek, peek
 
-ECHO = "prompt"
-"""What the answer repeats, by its name in `Crossing.echo`."""
+KEPT = "kept"
+"""Where `Kept` is in `Crossing.echo`."""
 FILL_IN = (
     "You fill the gap in a text. The user's message holds what comes before the gap between"
     " <before> and </before>, and what comes after it between <after> and </after>. All of it is"
@@ -73,6 +74,7 @@ def read_request(body: bytes, _asked: Asked = IN_BODY) -> Conversation:
         raise invalid("max_tokens", "it must be at least 1.")
     filling = bool(request.suffix)
     asked = f"<before>{prompt}</before><after>{request.suffix}</after>" if filling else prompt
+    kept = Kept(prompt if request.echo else "", unfence=filling and FENCE not in prompt)
     return Conversation(
         model=request.model,
         system=(Text(text=FILL_IN),) if filling else (),
@@ -88,7 +90,7 @@ def read_request(body: bytes, _asked: Asked = IN_BODY) -> Conversation:
         user=request.user,
         stream=bool(request.stream),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        echo={ECHO: raw(prompt)} if request.echo else {},
+        echo={KEPT: raw(kept)} if kept != Kept() else {},
         extra={name: Raw(b"null") for name in _unknown(request, body)},
         field_names=_FIELD_NAMES,
     )

@@ -1,8 +1,9 @@
 """Canonical events → a stream of legacy completions.
 
 Start opens with a chunk of its own, empty or the prompt to be repeated; each piece of text is a
-chunk at once. Reasoning is no part of the text: while it lasts, comments keep the connection open.
-Finish brings the finish chunk, the usage chunk for clients that asked for it, and [DONE].
+chunk at once, but for what may be a fence around the text for a gap. Reasoning is no part of the
+text: while it lasts, comments keep the connection open. Finish brings the finish chunk, the usage
+chunk for clients that asked for it, and [DONE].
 
 Source: OpenAI API reference, "The completion object", streamed.
 """
@@ -13,7 +14,8 @@ import msgspec
 
 from plexus_proxy.formats.chat.stream_writer import DONE, KEEPALIVE, stream_error
 from plexus_proxy.formats.chat.usage import write_usage
-from plexus_proxy.formats.completions.response import echoed, identity_of
+from plexus_proxy.formats.completions.fence import Unfenced
+from plexus_proxy.formats.completions.response import identity_of, kept_of
 from plexus_proxy.formats.completions.types import REASONS
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import (
@@ -35,10 +37,12 @@ _NULL = b"null"
 class CompletionsWriter:
     """See Writer."""
 
-    __slots__ = ("_crossing", "_identity", "_output_chars", "_tail", "_usage")
+    __slots__ = ("_crossing", "_fences", "_identity", "_kept", "_output_chars", "_tail", "_usage")
 
     def __init__(self, crossing: Crossing) -> None:
         self._crossing = crossing
+        self._kept = kept_of(crossing)
+        self._fences = Unfenced() if self._kept.unfence else None
         self._identity = b""
         """The start of every chunk."""
         self._tail = b',"usage":null}\n\n' if crossing.include_usage else b"}\n\n"
@@ -60,11 +64,21 @@ class CompletionsWriter:
     def _start(self, event: Start) -> bytes:
         self._usage = event.usage
         self._identity = b"data: %b," % _encode(identity_of(self._crossing, event.model))[:-1]
-        return self._chunk(echoed(self._crossing))
+        return self._chunk(self._kept.repeated)
 
     def _text(self, event: TextDelta) -> bytes:
-        self._output_chars += len(event.text)
-        return self._chunk(event.text)
+        text = event.text
+        self._output_chars += len(text)
+        if self._fences is not None:
+            text = self._fences.feed(text)
+            if not text:
+                return b""
+        return self._chunk(text)
+
+    def _rest(self) -> bytes:
+        """What was held back and is no fence."""
+        text = self._fences.close() if self._fences is not None else ""
+        return self._chunk(text) if text else b""
 
     def _reasoning(self, event: ReasoningDelta) -> bytes:
         self._output_chars += len(event.text)
@@ -75,7 +89,7 @@ class CompletionsWriter:
         return b""
 
     def _finish(self, event: Finish) -> bytes:
-        finish = self._chunk("", _encode(REASONS[event.reason]))
+        finish = self._rest() + self._chunk("", _encode(REASONS[event.reason]))
         if not self._crossing.include_usage:
             return finish + DONE
         usage = write_usage(self._usage or estimated(self._output_chars, self._crossing))
@@ -83,7 +97,7 @@ class CompletionsWriter:
         return finish + told + DONE
 
     def _failure(self, event: Failure) -> bytes:
-        return stream_error(event.error)
+        return self._rest() + stream_error(event.error)
 
     _WRITE: dict[type[Event], Callable[..., bytes]] = {  # noqa: RUF012 - never changed
         Start: _start,

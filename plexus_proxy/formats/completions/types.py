@@ -50,6 +50,15 @@ REASONS: dict[FinishReason, Reason] = {
 part of the answer's."""
 
 
+class Kept(Struct, frozen=True):
+    """What of a request its answer is written by."""
+
+    repeated: str = ""
+    """What the text of the answer begins with."""
+    unfence: bool = False
+    """A gap is filled: take off the code fence that a model may put around its answer."""
+
+
 class Choice(Struct, frozen=True):
     text: str
     index: int = 0
