@@ -287,9 +287,9 @@ def test_both_modes_say_the_same_of_any_answer(
 
 
 def test_usage_is_estimated_when_nobody_states_it() -> None:
-    events = [each for each in answer(("text", "eight ch")) if not isinstance(each, UsageUpdate)]
-    for found in both(events):
-        assert (found.usage["prompt_tokens"], found.usage["completion_tokens"]) == (9, 2)
+    told = answer(("reasoning", "a" * 40), ("text", "b" * 8), ("tool", "c" * 4))
+    for found in both([each for each in told if not isinstance(each, UsageUpdate)]):
+        assert (found.usage["prompt_tokens"], found.usage["completion_tokens"]) == (9, 13)
 
 
 def test_usage_that_nobody_asked_for_stays_away() -> None:

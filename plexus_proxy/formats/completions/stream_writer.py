@@ -25,6 +25,7 @@ from plexus_proxy.formats.events import (
     ReasoningDelta,
     Start,
     TextDelta,
+    ToolInputDelta,
     Usage,
     UsageUpdate,
 )
@@ -84,6 +85,10 @@ class CompletionsWriter:
         self._output_chars += len(event.text)
         return KEEPALIVE
 
+    def _input(self, event: ToolInputDelta) -> bytes:
+        self._output_chars += len(event.text)
+        return b""
+
     def _usage_update(self, event: UsageUpdate) -> bytes:
         self._usage = event.usage
         return b""
@@ -103,6 +108,7 @@ class CompletionsWriter:
         Start: _start,
         TextDelta: _text,
         ReasoningDelta: _reasoning,
+        ToolInputDelta: _input,
         UsageUpdate: _usage_update,
         Finish: _finish,
         Failure: _failure,
