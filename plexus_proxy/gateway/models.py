@@ -34,6 +34,12 @@ _METHODS: Mapping[ModelType, tuple[str, ...]] = {
 }
 """Google's names of what a model that is not for text can do here."""
 _VARY = "anthropic-version, x-goog-api-key, x-goog-api-client, user-agent"
+_PAGING: Mapping[str, frozenset[str]] = {
+    "chat": frozenset(),
+    "messages": frozenset(("limit", "after_id", "before_id")),
+    "gemini": frozenset(("pageSize", "pageToken")),
+}
+"""Query parameters that ask for a page."""
 _MAX_DIGITS = 18
 _encode = msgspec.json.Encoder().encode
 
@@ -118,6 +124,8 @@ class _Shelf(Struct, frozen=True):
     shape: str
     items: Sequence[_Item]
     places: Mapping[str, int]
+    whole: Found
+    """The list that is not cut into pages."""
 
 
 class ModelLists:
@@ -131,19 +139,13 @@ class ModelLists:
     def all(self, shape: str, query: Mapping[str, str], snapshot: Snapshot) -> Found:
         """Raises BadRequest for a page that cannot be."""
         shelf = self._shelf(shape, snapshot)
-        match shape:
-            case "messages":
-                items, more = _between(shelf, query)
-                first, last = (items[0].name, items[-1].name) if items else (None, None)
-                page: Struct = _AnthropicList(_bodies(items), more, first, last)
-            case "gemini":
-                items, token = _from(shelf, query)
-                page = _GeminiList(_bodies(items), token)
-                more = token is not None
-            case _:
-                items, more = shelf.items, False
-                page = _OpenAIList("list", _bodies(items))
-        return Found(_encode(page), _tag(shape, more, items))
+        if _PAGING[shape].isdisjoint(query):
+            return shelf.whole
+        if shape == "messages":
+            items, more = _between(shelf, query)
+            return _written(shape, items, more=more)
+        items, token = _from(shelf, query)
+        return _written(shape, items, token=token)
 
     def one(self, shape: str, name: str, snapshot: Snapshot) -> Found:
         """Raises UnknownModel."""
@@ -152,7 +154,7 @@ class ModelLists:
         if place is None:
             raise UnknownModel(name)
         item = shelf.items[place]
-        return Found(bytes(item.body), _tag(shape, False, [item]))
+        return Found(bytes(item.body), _tag(shape, [item]))
 
     def _shelf(self, shape: str, snapshot: Snapshot) -> _Shelf:
         if self._snapshot is not snapshot:
@@ -206,8 +208,24 @@ def _has(tags: Iterable[str], tag: str) -> bool:
     return any(each.strip().removeprefix("W/") in (tag.removeprefix("W/"), "*") for each in tags)
 
 
-def _tag(shape: str, more: bool, items: Iterable[_Item]) -> str:
-    digest = hashlib.sha256(f"{shape} {more} ".encode())
+def _written(
+    shape: str, items: Sequence[_Item], *, more: bool = False, token: str | None = None
+) -> Found:
+    """A list or a page of one."""
+    bodies = [each.body for each in items]
+    match shape:
+        case "messages":
+            first, last = (items[0].name, items[-1].name) if items else (None, None)
+            page: Struct = _AnthropicList(bodies, more, first, last)
+        case "gemini":
+            page = _GeminiList(bodies, token)
+        case _:
+            page = _OpenAIList("list", bodies)
+    return Found(_encode(page), _tag(f"{shape} {more} {token}", items))
+
+
+def _tag(about: str, items: Iterable[_Item]) -> str:
+    digest = hashlib.sha256(about.encode())
     for each in items:
         digest.update(each.mark)
     return f'W/"{digest.hexdigest()[:32]}"'
@@ -221,7 +239,8 @@ def _shelf_of(shape: str, snapshot: Snapshot, catalogue: Catalogue) -> _Shelf:
         name: facts_of(alias, config.providers, catalogue) for name, alias in config.models.items()
     }
     items = [_item(name, facts[snapshot.alias_names[name]], write, snapshot) for name in names]
-    return _Shelf(shape, items, {name: place for place, name in enumerate(names)})
+    places = {name: place for place, name in enumerate(names)}
+    return _Shelf(shape, items, places, _written(shape, items))
 
 
 _Write = Callable[[str, Facts, int], Struct]
@@ -279,10 +298,6 @@ def _gemini(name: str, facts: Facts, _made_s: int) -> _GeminiModel:
 
 
 _WRITE: Mapping[str, _Write] = {"chat": _openai, "messages": _anthropic, "gemini": _gemini}
-
-
-def _bodies(items: Iterable[_Item]) -> list[Raw]:
-    return [each.body for each in items]
 
 
 def _between(shelf: _Shelf, query: Mapping[str, str]) -> tuple[Sequence[_Item], bool]:

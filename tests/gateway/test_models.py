@@ -15,6 +15,10 @@ from support.gateway import Stand, StandBuilder
 from support.sdks import anthropic_settings, openai_settings
 from yarl import URL
 
+from plexus_proxy.config.load import load
+from plexus_proxy.gateway.models import ModelLists
+from plexus_proxy.usage.catalogue import Catalogue
+
 NAMES = ["to-chat", "to-messages", "org/model:free", "other"]
 
 
@@ -349,6 +353,21 @@ async def test_p126_the_shape_is_that_of_who_asks(
         "anthropic": said.get("type") == "error",
         "gemini": said["error"].get("status") == "NOT_FOUND",
     }[shape]
+
+
+@pytest.mark.parametrize("shape", ["chat", "messages", "gemini"])
+def test_a_list_is_written_once_for_each_config(shape: str) -> None:
+    text = "{adminKey: a, providers: {}, models: {m: {targets: []}}, keys: {}}"
+    first, _ = load(text)
+    second, _ = load(text.replace("{m:", "{n:"))
+    assert first is not None
+    assert second is not None
+    lists = ModelLists(Catalogue(b'{"vendors":[]}'))
+    found = lists.all(shape, {}, first)
+    assert lists.all(shape, {"unknown": "1"}, first) is found
+    assert lists.all(shape, {}, second).tag != found.tag
+    again = lists.all(shape, {}, first)
+    assert (again, again is found) == (found, False)
 
 
 async def test_nobody_elses_method_is_allowed(stand: Stand) -> None:
