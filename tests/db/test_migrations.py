@@ -126,9 +126,9 @@ async def test_a_failing_migration_leaves_nothing_of_itself(
 async def test_a_database_of_a_newer_version_is_not_opened(
     empty_database_url: str, tmp_path: Path, queries: Path
 ) -> None:
-    folder = write(
-        tmp_path / "m", **{f"000{n}_a": f"CREATE TABLE t{n} (x INTEGER)" for n in (1, 2)}
-    )
+    newest = len(list(MIGRATIONS.glob("*.sql"))) + 1
+    steps = {f"{n:04}_a": f"CREATE TABLE t{n} (x INTEGER)" for n in range(1, newest + 1)}
+    folder = write(tmp_path / "m", **steps)
     newer = database_with(empty_database_url, folder, queries)
     await newer.open()
     await newer.close()
