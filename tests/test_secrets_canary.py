@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import secrets
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from support.answers import chat_error, chat_frames, messages_error
 from support.canary import canary, leaks_in, leaks_on_disk
 from support.fake_provider import Chunk, Drop, Hang, Head, Raw, Whole
 from support.gateway import FORMATS, PATHS, Stand, StandBuilder, ask_body, stand, stand_builder
+
+from plexus_proxy.crypto import Secret
 
 __all__ = ["stand", "stand_builder"]
 
@@ -130,7 +133,16 @@ async def test_the_kept_copy_of_the_config_is_readable_by_its_owner_only(stand: 
             assert path.stat().st_mode & 0o077 == 0, path.name
 
 
-def test_a_leak_would_be_found() -> None:
-    secret = canary("proof")
-    assert leaks_in(f"before {secret} after")
-    assert not leaks_in("nothing here")
+@pytest.mark.parametrize(
+    "around", ["{}", "before {} after", "key=x{}\\n", '\0{{"a":"Bearer {}"}}\0']
+)
+def test_a_leak_would_be_found(around: str) -> None:
+    passphrase = f"three words {secrets.token_hex(8)}"
+    Secret(passphrase)
+    for secret in (canary("proof"), passphrase):
+        assert leaks_in(around.format(secret)) == [f"{secret[:16]}…"]
+        assert not leaks_in(around.format(secret[:-1]))
+
+
+def test_no_leak_is_found_where_there_is_none() -> None:
+    assert not leaks_in("nothing here, and nothing-in-this-long-word")

@@ -7,6 +7,7 @@ searched by the gateway's own tests with `leaks_in`.
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +19,35 @@ from plexus_proxy.crypto import Secret
 MIN_CHARS = 12
 """Shorter values are words of a test, not secrets: they would be found anywhere."""
 
-_known: set[str] = set()
+_known: dict[str, set[str]] = {}
+"""By their first MIN_CHARS characters: tests make tens of thousands, each text is read once."""
+_WORD = re.compile(rf"[^\s\0]{{{MIN_CHARS},}}")
+_spaced: set[str] = set()
+"""Known ones that are no single word."""
+
+
+def _know(value: str) -> None:
+    if _WORD.fullmatch(value):
+        _known.setdefault(value[:MIN_CHARS], set()).add(value)
+    else:
+        _spaced.add(value)
 
 
 def canary(kind: str = "sk") -> str:
     """A secret nobody else has; `kind` tells which one it was, should it turn up."""
     value = f"{kind}-canary-{secrets.token_hex(12)}"
-    _known.add(value)
+    _know(value)
     return value
 
 
 def leaks_in(text: str) -> list[str]:
     """The known secrets in `text`, shortened so that the report is no leak itself."""
-    return sorted(f"{value[: MIN_CHARS + 4]}…" for value in _known if value in text)
+    found = {value for value in _spaced if value in text}
+    for word in set(_WORD.findall(text)):
+        for at in range(len(word) - MIN_CHARS + 1):
+            candidates = _known.get(word[at : at + MIN_CHARS], ())
+            found.update(value for value in candidates if word.startswith(value, at))
+    return sorted(f"{value[: MIN_CHARS + 4]}…" for value in found)
 
 
 class _Collector(logging.Handler):
@@ -51,7 +68,7 @@ def pytest_configure() -> None:
     def remembering(self: Secret, value: str) -> None:
         plain(self, value)
         if len(value) >= MIN_CHARS:
-            _known.add(value)
+            _know(value)
 
     Secret.__init__ = remembering  # type: ignore[method-assign]  # an observer, nothing changes
 
