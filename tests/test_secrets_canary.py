@@ -7,7 +7,7 @@ import secrets
 from typing import Any
 
 import pytest
-from support.answers import chat_error, chat_frames, messages_error
+from support.answers import VOICES, chat_frames
 from support.canary import canary, leaks_in, leaks_on_disk
 from support.fake_provider import Chunk, Drop, Hang, Head, Raw, Whole
 from support.gateway import FORMATS, PATHS, Stand, StandBuilder, ask_body, stand, stand_builder
@@ -49,13 +49,14 @@ async def test_no_object_shows_a_secret_while_a_request_is_in_flight(
 ) -> None:
     async with secretive.started() as stand:
         stand.chat.enqueue(Head(), *map(Chunk, chat_frames()[:3]), Hang())
-        stand.messages.enqueue(Hang())
+        for fmt in FORMATS[1:]:
+            stand.provider(fmt).enqueue(Hang())
         asking = [
             asyncio.ensure_future(stand.gateway.ask(fmt, ask_body(fmt, fmt, stream=True)))
             for fmt in FORMATS
         ]
-        await stand.chat.arrived()
-        await stand.messages.arrived()
+        for fmt in FORMATS:
+            await stand.provider(fmt).arrived()
         shown = _reprs()
         assert "Snapshot" in shown
         assert "Attempt" in shown
@@ -74,8 +75,8 @@ async def _every_kind_of_failure(stand: Stand) -> list[str]:
         said.append(reply.body.decode("utf-8", "replace") + repr(reply.raw_headers))
 
     for fmt in FORMATS:
-        error = chat_error if fmt == "chat" else messages_error
-        key = getattr(stand.secrets, f"{fmt}_provider")
+        error = VOICES[fmt].error
+        key = stand.secrets.providers[fmt]
         bodies: list[Any] = [b"{", b"[]", {}, {"model": 1}, ask_body(fmt, fmt) | {"model": "no"}]
         for body in bodies:
             await ask(fmt, body)
@@ -88,7 +89,7 @@ async def _every_kind_of_failure(stand: Stand) -> list[str]:
             [Whole(error(f"key {key}"), 200)],
             [Raw(b"junk\r\n\r\n")],
             [Drop()],
-            [Head(), *map(Chunk, chat_frames()[:2]), Drop()],
+            [Head(), *map(Chunk, VOICES[fmt].opening()), Drop()],
         ):
             for stream in (False, True):
                 stand.provider(fmt).enqueue(*script)

@@ -12,7 +12,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, Request, expect
 from support.canary import canary
 from support.fake_provider import Whole
-from support.gateway import FORMATS, Stand
+from support.gateway import Stand
 from support.rows import full_row
 from support.sdks import chat
 
@@ -32,6 +32,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 ASK = [{"role": "user", "content": "What is teal?"}]
+UPSTREAMS = ("chat", "messages")
 APPEARS_MS = 10_000
 """The rows refresh every three seconds; the machine may be busy."""
 
@@ -104,10 +105,10 @@ async def test_a_request_appears_by_itself_and_opens(
         await picture(page, f"empty-{size}-{scheme}")
         await page.evaluate("window.sameDocument = true")
 
-        for upstream in FORMATS:
+        for upstream in UPSTREAMS:
             answer = await chat(stand, "async", True, model=f"to-{upstream}", messages=ASK)
             assert answer.choices[0].message.content == "Teal is a colour."
-        for upstream in FORMATS:
+        for upstream in UPSTREAMS:
             row = page.get_by_role("row").filter(has_text=f"to-{upstream}")
             await expect(row).to_be_visible()
             await expect(row).to_contain_text("Success")
@@ -227,7 +228,7 @@ async def test_rows_can_be_filtered_paused_and_resumed(stand: Stand, chromium: B
         await sign_in(page, stand)
         await page.get_by_role("link", name="Pause").click()
         await expect(page.get_by_text("Paused")).to_be_visible()
-        for upstream in FORMATS:
+        for upstream in UPSTREAMS:
             await chat(stand, "async", False, model=f"to-{upstream}", messages=ASK)
         await stand.gateway.rows(2)
         await page.wait_for_timeout(3500)

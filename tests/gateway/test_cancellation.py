@@ -1,38 +1,35 @@
 """A client that leaves takes its upstream request along, on every path."""
 
 import asyncio
-import io
-import json
 import time
 from typing import Any
 
 import aiohttp
 import pytest
-from support.answers import chat_frames, messages_frames
+from support.answers import VOICES, chat_frames
 from support.fake_provider import Chunk, FakeProvider, Flood, Hang, Head, Step, Unread, Until
-from support.gateway import FORMATS, PATHS, Stand, ask_body
+from support.gateway import FORMATS, PAIRS, PATHS, PROVIDERS, Stand, ask_body
 from support.waiting import until
 
 from plexus_proxy.upstream import stall
 
-PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
-OPENING = {"chat": chat_frames()[:3], "messages": messages_frames()[:4]}
+OPENING = {fmt: VOICES[fmt].opening() for fmt in FORMATS}
 STREAMED = ask_body("chat", "chat", stream=True)
 CUT_WITHIN_S = 0.1
 SLACK_S = 0.4
 """The promise is 100 ms; a busy test machine gets this much on top."""
 
 
+async def _opened(
+    stand: Stand, fmt: str, body: dict[str, Any], session: aiohttp.ClientSession
+) -> aiohttp.ClientResponse:
+    return await stand.gateway.request(fmt, body, session=session)
+
+
 async def _leave(stand: Stand, fmt: str, body: dict[str, Any], provider: FakeProvider) -> None:
     """Send a request over a connection of its own and break it once the provider has it."""
     async with aiohttp.ClientSession() as session:
-        asking = asyncio.ensure_future(
-            session.post(
-                stand.gateway.url + PATHS[fmt],
-                data=io.BytesIO(json.dumps(body).encode()),
-                headers=stand.gateway.auth(fmt) | {"content-type": "application/json"},
-            )
-        )
+        asking = asyncio.ensure_future(_opened(stand, fmt, body, session))
         await provider.arrived(len(provider.requests) + 1)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
@@ -41,9 +38,7 @@ async def _leave(stand: Stand, fmt: str, body: dict[str, Any], provider: FakePro
 async def _leave_stream(stand: Stand, fmt: str, body: dict[str, Any]) -> None:
     """Read the first bytes of a stream, then break the connection."""
     async with aiohttp.ClientSession() as session:
-        response = await session.post(
-            stand.gateway.url + PATHS[fmt], json=body, headers=stand.gateway.auth(fmt)
-        )
+        response = await _opened(stand, fmt, body, session)
         assert response.status == 200
         assert await response.content.readany()
         response.close()
@@ -60,7 +55,7 @@ async def _assert_cut(provider: FakeProvider, left_at: float) -> None:
 
 async def _assert_nothing_open(stand: Stand) -> None:
     """No connection is held any more: none to a provider, none to a client that has left."""
-    await until(lambda: not stand.chat.connections and not stand.messages.connections)
+    await until(lambda: not any(each.connections for each in stand.providers.values()))
     await until(lambda: not stand.gateway.open_requests)
 
 
@@ -85,7 +80,7 @@ async def test_leaving_while_the_upstream_is_silent_cancels_it(
     assert (row["status"], row["http_status"]) == ("cancelled", 499)
     assert row["error_code"] == "client_disconnected"
     assert row["attempts"][0]["status"] == "cancelled"
-    assert row["provider"] == ("chatty" if upstream == "chat" else "anthro")
+    assert row["provider"] == PROVIDERS[upstream]
     await _assert_nothing_open(stand)
 
 
@@ -137,8 +132,7 @@ async def test_leaving_in_the_middle_of_a_whole_answer_cancels_it(
 async def test_leaving_while_the_request_is_being_sent_cancels_it(stand: Stand, fmt: str) -> None:
     provider = stand.provider(fmt)
     provider.enqueue(Unread(), Hang())
-    body = ask_body(fmt, fmt)
-    body["messages"][0]["content"] = "x" * 20_000_000
+    body = ask_body(fmt, fmt, question="x" * 20_000_000)
     await _leave(stand, fmt, body, provider)
     row = await stand.gateway.row()
     assert row["status"] == "cancelled"
@@ -186,8 +180,7 @@ async def test_two_hundred_clients_that_leave_leave_nothing_open(
     whole = ask_body("messages", "messages")
 
     async def leave_whole(session: aiohttp.ClientSession) -> None:
-        url = stand.gateway.url + PATHS["messages"]
-        await session.post(url, json=whole, headers=stand.gateway.auth("messages"))
+        await _opened(stand, "messages", whole, session)
 
     for wave in range(1, 5):
         async with aiohttp.ClientSession() as session:
@@ -210,11 +203,7 @@ async def test_a_complete_answer_is_no_cancelled_row_though_the_client_hangs_up_
     stand: Stand, fmt: str
 ) -> None:
     async with aiohttp.ClientSession() as session:
-        response = await session.post(
-            stand.gateway.url + PATHS[fmt],
-            data=json.dumps(ask_body(fmt, fmt, stream=True)),
-            headers=stand.gateway.auth(fmt) | {"content-type": "application/json"},
-        )
+        response = await _opened(stand, fmt, ask_body(fmt, fmt, stream=True), session)
         await response.read()
     assert (await stand.gateway.row())["status"] == "success"
 

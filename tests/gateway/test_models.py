@@ -11,7 +11,7 @@ from google import genai
 from google.genai import types as google
 from openai import AsyncOpenAI
 from openai import NotFoundError as OpenAINotFound
-from support.gateway import Stand, StandBuilder
+from support.gateway import FORMATS, Stand, StandBuilder
 from support.sdks import anthropic_settings, openai_settings
 from yarl import URL
 
@@ -19,7 +19,7 @@ from plexus_proxy.config.load import load
 from plexus_proxy.gateway.models import ModelLists
 from plexus_proxy.usage.catalogue import Catalogue
 
-NAMES = ["to-chat", "to-messages", "org/model:free", "other"]
+NAMES = [*(f"to-{fmt}" for fmt in FORMATS), "org/model:free", "other"]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_p126_anthropics_sdk(stand: Stand) -> None:
         assert found[0].created_at.year >= 2026
         assert (await client.models.retrieve("other")).display_name == "other"
         before = await client.models.list(limit=1, before_id="org/model:free")
-        assert ([each.id for each in before.data], before.has_more) == (["to-messages"], True)
+        assert ([each.id for each in before.data], before.has_more) == ([NAMES[-3]], True)
         with pytest.raises(AnthropicNotFound) as caught:
             await client.models.retrieve("nobody")
     assert caught.value.type == "not_found_error"

@@ -3,50 +3,84 @@
 import gzip
 import json
 import zlib
-from typing import Any
 
 import pytest
-from support.answers import (
-    DONE,
-    chat_body,
-    chat_delta,
-    chat_frames,
-    messages_body,
-    messages_frames,
-    sse,
-)
+from support.answers import DONE, VOICES, chat_delta, chat_frames, sse
 from support.fake_provider import Chunk, Head, Whole
-from support.gateway import FORMATS, Stand, StandBuilder, ask_body, events_in, spoken_text
+from support.gateway import (
+    BAD_GATEWAY,
+    FORMATS,
+    PAIRS,
+    SOME_PAIRS,
+    Stand,
+    StandBuilder,
+    ask_body,
+    asked,
+    path_of,
+    posted,
+    whole_text,
+)
+from support.judges import read_stream
 
-MODEL = {"chat": "up-chat", "messages": "up-messages"}
-FRAMES = {"chat": chat_frames(), "messages": messages_frames()}
-BODIES = {"chat": chat_body(), "messages": messages_body()}
+FRAMES = {fmt: VOICES[fmt].frames() for fmt in FORMATS}
+BODIES = {fmt: VOICES[fmt].body() for fmt in FORMATS}
 
 ODD = (
-    b'{ "zeta":1.0, "model" : "to-%s","messages":[{"role":"user","content":"\\u00e9 \\ud83d\\ude00 '
-    b'\xc3\xa9 \\/"}],"big":9007199254740993,"exp":1e5,"neg":-0.0,"huge":123456789012345678901234,'
+    b'{ "zeta":1.0, "model" : "to-%s",%b,"big":9007199254740993,"exp":1e5,"neg":-0.0,'
+    b'"huge":123456789012345678901234,"text_2":"\\u00e9 \\ud83d\\ude00 \xc3\xa9 \\/",'
     b'"max_tokens":64,"tiny":1E-400, "unknown_field":{"b":1,"a":[ ]},"n":null,"model_2":"to-%s" }'
 )
+TURNS = {"responses": b'"input" :"hi"', "gemini": b'"contents":[{"parts":[{"text":"hi"}]}]'}
 
 
 def _odd(fmt: str, model: str) -> bytes:
-    return ODD.replace(b"to-%s", model.encode(), 1).replace(b"to-%s", f"to-{fmt}".encode())
+    turns = TURNS.get(fmt, b'"messages":[{"role":"user","content":"hi"}]')
+    body = ODD.replace(b"%b", turns).replace(b"to-%s", model.encode(), 1)
+    if fmt == "gemini":
+        body = body.replace(b'"model" : "%b",' % model.encode(), b"")
+    return body.replace(b"to-%s", f"to-{fmt}".encode())
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_the_request_differs_in_its_model_only(stand: Stand, fmt: str) -> None:
     reply = await stand.gateway.ask(fmt, _odd(fmt, f"to-{fmt}"))
     assert reply.status == 200
-    assert stand.provider(fmt).last.body == _odd(fmt, MODEL[fmt])
+    received = stand.provider(fmt).last
+    assert received.body == _odd(fmt, f"up-{fmt}")
+    assert asked(fmt, received)["model"] == f"up-{fmt}"
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_model_named_inside_the_conversation_stays(stand: Stand, fmt: str) -> None:
-    body = ask_body(fmt, fmt)
+    body = ask_body(fmt, fmt, question=f'say "model": "to-{fmt}"')
     body["metadata"] = {"model": f"to-{fmt}", "user_id": "u"}
-    body["messages"] = [{"role": "user", "content": f'say "model": "to-{fmt}"'}]
     await stand.gateway.ask(fmt, body)
-    assert stand.provider(fmt).last.json() == body | {"model": MODEL[fmt]}
+    assert asked(fmt, stand.provider(fmt).last) == body | {"model": f"up-{fmt}"}
+
+
+@pytest.mark.parametrize("fmt", ["messages", "responses", "gemini"])
+async def test_a_streaming_request_of_another_format_gets_nothing_added(
+    stand: Stand, fmt: str
+) -> None:
+    body = ask_body(fmt, fmt, stream=True)
+    await stand.gateway.ask(fmt, body)
+    received = stand.provider(fmt).last
+    assert asked(fmt, received) == body | {"model": f"up-{fmt}"}
+    assert received.query == ("alt=sse" if fmt == "gemini" else "")
+
+
+@pytest.mark.parametrize("version", ["v1beta", "v1", "v1alpha"])
+async def test_a_gemini_model_may_hold_slashes_and_colons(stand: Stand, version: str) -> None:
+    path, data = posted("gemini", ask_body("gemini", "gemini", model="direct/twins/a%2Fb/c:free"))
+    async with stand.gateway.session.post(
+        stand.gateway.url + path.replace("v1beta", version, 1).replace("%252F", "%2F"),
+        data=data,
+        headers=stand.gateway.auth("gemini") | {"content-type": "application/json"},
+    ) as response:
+        assert response.status == 200
+    received = stand.providers["gemini"].last
+    assert asked("gemini", received)["model"] == "a/b/c:free"
+    assert (await stand.gateway.row())["model"] == "a/b/c:free"
 
 
 async def test_a_streaming_chat_request_also_asks_for_usage(stand: Stand) -> None:
@@ -73,16 +107,15 @@ async def test_a_whole_chat_request_gets_no_stream_options(stand: Stand) -> None
 async def test_extra_body_of_provider_model_and_alias_is_set_in_that_order(
     stand_builder: StandBuilder, fmt: str
 ) -> None:
-    provider, model = ("chatty", "up-chat") if fmt == "chat" else ("anthro", "up-messages")
-    config = stand_builder.config
-    config["providers"][provider]["extraBody"] = {"a": 1, "b": 1, "c": 1, "top_k": 9}
-    config["providers"][provider]["models"][model]["extraBody"] = {"b": 2, "c": 2}
-    config["models"][f"to-{fmt}"]["extraBody"] = {"c": {"x": [3]}}
+    provider, model = stand_builder.provider_config(fmt), f"up-{fmt}"
+    provider["extraBody"] = {"a": 1, "b": 1, "c": 1, "top_k": 9}
+    provider["models"][model]["extraBody"] = {"b": 2, "c": 2}
+    stand_builder.config["models"][f"to-{fmt}"]["extraBody"] = {"c": {"x": [3]}}
     async with stand_builder.started() as stand:
         body = ask_body(fmt, fmt) | {"a": "client", "own": 1.0}
         await stand.gateway.ask(fmt, body)
         sent = stand.provider(fmt).last
-        assert sent.json() == body | {
+        assert asked(fmt, sent) == body | {
             "model": model,
             "a": 1,
             "b": 2,
@@ -212,8 +245,7 @@ async def test_only_safe_headers_of_the_provider_reach_the_client(
     assert [name for name, _ in reply.raw_headers].count("x-request-id") == 1
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_nothing_of_the_clients_own_reaches_the_provider(
     stand: Stand, fmt: str, upstream: str, stream: bool
@@ -252,6 +284,7 @@ async def test_nothing_of_the_clients_own_reaches_the_provider(
         "accept-encoding",
         "authorization",
         "x-api-key",
+        "x-goog-api-key",
         "anthropic-version",
         "user-agent",
     }
@@ -259,14 +292,15 @@ async def test_nothing_of_the_clients_own_reaches_the_provider(
     everything = " ".join(sent.values()) + received.path + received.query
     for value in (stand.secrets.app, stand.secrets.admin, "203.0.113.7", "client"):
         assert value not in everything
-    if upstream == "chat":
-        assert sent["authorization"] == f"Bearer {stand.secrets.chat_provider}"
-        assert received.path == "/v1/chat/completions"
-    else:
-        assert sent["x-api-key"] == stand.secrets.messages_provider
-        assert "authorization" not in sent
-        assert received.path == "/v1/messages"
-    assert received.query == ""
+    key = stand.secrets.providers[upstream]
+    name, credential = {
+        "messages": ("x-api-key", key),
+        "gemini": ("x-goog-api-key", key),
+    }.get(upstream, ("authorization", f"Bearer {key}"))
+    assert sent[name] == credential
+    assert len({"authorization", "x-api-key", "x-goog-api-key"} & set(sent)) == 1
+    path = path_of(upstream, f"up-{upstream}", stream=stream).replace("v1beta", "v1")
+    assert received.path + (f"?{received.query}" if received.query else "") == path
     assert sent["content-type"] == "application/json"
     assert sent["accept-encoding"] == "identity"
     assert int(sent["content-length"]) == len(received.body)
@@ -303,9 +337,9 @@ async def test_a_messages_provider_is_told_a_version_even_if_the_client_told_non
 
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_configured_headers_are_sent_and_win(stand_builder: StandBuilder, fmt: str) -> None:
-    provider = "chatty" if fmt == "chat" else "anthro"
-    credential = "Authorization" if fmt == "chat" else "X-API-Key"
-    stand_builder.config["providers"][provider]["headers"] = {
+    credentials = {"messages": "X-API-Key", "gemini": "X-Goog-Api-Key"}
+    credential = credentials.get(fmt, "Authorization")
+    stand_builder.provider_config(fmt)["headers"] = {
         "X-Extra": "extra value",
         credential: "configured credential",
         "User-Agent": "plexus-test",
@@ -319,12 +353,16 @@ async def test_configured_headers_are_sent_and_win(stand_builder: StandBuilder, 
         assert len(sent.raw_headers) == len(sent.headers)
 
 
-async def test_a_provider_without_a_key_gets_no_credential(stand_builder: StandBuilder) -> None:
-    stand_builder.config["providers"]["chatty"]["api_key"] = ""
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_a_provider_without_a_key_gets_no_credential(
+    stand_builder: StandBuilder, fmt: str
+) -> None:
+    stand_builder.provider_config(fmt)["api_key"] = ""
     async with stand_builder.started() as stand:
-        reply = await stand.gateway.ask("chat", ask_body("chat", "chat"))
+        reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt))
         assert reply.status == 200
-        assert stand.chat.last.headers.get("authorization", "") in ("", "Bearer ")
+        sent = stand.provider(fmt).last.headers
+        assert not {"authorization", "x-api-key", "x-goog-api-key"} & set(sent)
 
 
 def _compressed(kind: str, data: bytes) -> bytes:
@@ -333,8 +371,7 @@ def _compressed(kind: str, data: bytes) -> bytes:
     return zlib.compress(data)
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_a_compressed_answer_is_read_and_passed_on_plain(
     stand: Stand, fmt: str, upstream: str, encoding: str
@@ -389,12 +426,11 @@ async def test_a_body_that_is_not_in_its_encoding_is_a_bad_gateway_or_passes(
         assert "Teal" in reply.text
         assert "content-encoding" not in reply.headers
     else:
-        assert reply.status == 502
+        assert reply.status == BAD_GATEWAY[fmt]
         assert reply.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize(
     ("content_type", "charset"),
     [
@@ -407,8 +443,7 @@ async def test_a_body_that_is_not_in_its_encoding_is_a_bad_gateway_or_passes(
 async def test_a_body_that_is_not_utf8_is_read_by_its_label(
     stand: Stand, fmt: str, upstream: str, content_type: str, charset: str
 ) -> None:
-    make = chat_body if upstream == "chat" else messages_body
-    body = json.dumps(make("Grün"), ensure_ascii=False).encode(charset)
+    body = json.dumps(VOICES[upstream].body("Grün"), ensure_ascii=False).encode(charset)
     stand.provider(upstream).enqueue(Whole(body, 200, {"content-type": content_type}))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
     assert reply.status == 200
@@ -420,17 +455,16 @@ async def test_a_body_that_is_not_utf8_is_read_by_its_label(
     assert (await stand.gateway.row())["input_tokens"] == 17
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed_nor_passed_on(
     stand: Stand, fmt: str, upstream: str, stream: bool, status: int
 ) -> None:
-    elsewhere = stand.messages if upstream == "chat" else stand.chat
+    elsewhere = stand.messages if upstream != "messages" else stand.chat
     stand.provider(upstream).enqueue(Whole(b"", status, {"location": elsewhere.url}))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
-    assert reply.status == 502
+    assert reply.status == BAD_GATEWAY[fmt]
     assert "location" not in reply.headers
     assert not elsewhere.requests
 
@@ -441,8 +475,7 @@ async def test_a_success_status_other_than_200_is_kept(stand: Stand, fmt: str) -
     assert (await stand.gateway.ask(fmt, ask_body(fmt, fmt))).status == 201
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 async def test_a_stream_labelled_json_is_still_a_stream(
     stand: Stand, fmt: str, upstream: str
 ) -> None:
@@ -452,11 +485,10 @@ async def test_a_stream_labelled_json_is_still_a_stream(
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
     assert reply.status == 200
     assert reply.headers["content-type"].startswith("text/event-stream")
-    _assert_whole_stream(fmt, reply.body)
+    _assert_whole_stream(fmt, reply.body, upstream)
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", "text/plain"])
 async def test_json_in_place_of_a_stream_becomes_one(
     stand: Stand, fmt: str, upstream: str, content_type: str
@@ -465,13 +497,12 @@ async def test_json_in_place_of_a_stream_becomes_one(
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
     assert reply.status == 200
     assert reply.headers["content-type"].startswith("text/event-stream")
-    _assert_whole_stream(fmt, reply.body)
+    _assert_whole_stream(fmt, reply.body, upstream)
     row = await stand.gateway.row()
     assert (row["status"], row["input_tokens"]) == ("success", 17)
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
 async def test_a_stream_in_place_of_json_becomes_one_answer(
     stand: Stand, fmt: str, upstream: str, content_type: str
@@ -482,23 +513,12 @@ async def test_a_stream_in_place_of_json_becomes_one_answer(
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
     assert reply.status == 200
     assert reply.headers["content-type"].startswith("application/json")
-    answer: Any = reply.json()
-    if fmt == "chat":
-        assert answer["choices"][0]["message"]["content"] == "Teal is a colour."
-        assert answer["choices"][0]["finish_reason"] == "stop"
-    else:
-        assert answer["content"] == [{"type": "text", "text": "Teal is a colour."}]
-        assert answer["stop_reason"] == "end_turn"
+    assert whole_text(fmt, reply.json()) == "Teal is a colour."
     row = await stand.gateway.row()
     assert (row["status"], row["input_tokens"]) == ("success", 17)
 
 
-def _assert_whole_stream(fmt: str, stream: bytes) -> None:
-    events = events_in(stream)
-    assert spoken_text(fmt, events) == "Teal is a colour."
-    if fmt == "chat":
-        assert events[-1] == "[DONE]"
-        assert events.count("[DONE]") == 1
-    else:
-        assert events[0]["type"] == "message_start"
-        assert events[-1]["type"] == "message_stop"
+def _assert_whole_stream(fmt: str, stream: bytes, upstream: str) -> None:
+    answer = read_stream(fmt, stream)
+    assert answer.text == "Teal is a colour."
+    assert answer.error is None

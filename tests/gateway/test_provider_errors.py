@@ -6,33 +6,31 @@ from typing import Any
 
 import pytest
 from support.answers import (
-    chat_delta,
+    VOICES,
     chat_error,
-    chat_frames,
-    message_start,
+    gemini_error,
     messages_error,
-    messages_frames,
     sse,
 )
-from support.fake_provider import Chunk, Drop, Flood, Head, Raw, Whole
-from support.gateway import FORMATS, Stand, StandBuilder, ask_body, spoken_text
+from support.fake_provider import Chunk, Drop, Flood, Head, Raw, Step, Whole
+from support.gateway import (
+    BAD_GATEWAY,
+    CROSS,
+    FORMATS,
+    PAIRS,
+    SOME_PAIRS,
+    Stand,
+    StandBuilder,
+    ask_body,
+    error_in,
+    error_object,
+    events_in,
+)
+from support.judges import read_stream
 
-ERRORS = {"chat": chat_error, "messages": messages_error}
+ERRORS = {fmt: VOICES[fmt].error for fmt in FORMATS}
 JSON = {"content-type": "application/json"}
 HTML = {"content-type": "text/html"}
-PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
-CROSS = (("chat", "messages"), ("messages", "chat"))
-
-
-def error_object(fmt: str, body: Any) -> dict[str, Any]:
-    """The error object of a body in the format's own shape."""
-    if fmt == "messages":
-        assert body["type"] == "error"
-    error = body["error"]
-    assert isinstance(error["message"], str)
-    assert error["message"]
-    assert isinstance(error["type"], str)
-    return error
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -41,7 +39,7 @@ def error_object(fmt: str, body: Any) -> dict[str, Any]:
 async def test_a_provider_of_the_same_format_speaks_for_itself(
     stand: Stand, fmt: str, stream: bool, status: int
 ) -> None:
-    body = json.dumps(ERRORS[fmt]("own words", "own_type") | {"extra": 1.0}).encode()
+    body = json.dumps(ERRORS[fmt]("own words") | {"extra": 1.0}).encode()
     stand.provider(fmt).enqueue(Whole(body, status, JSON | {"retry-after": "17"}))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt, stream=stream))
     assert reply.status == status
@@ -53,72 +51,67 @@ async def test_a_provider_of_the_same_format_speaks_for_itself(
     assert row["error_message"] == "own words"
 
 
-CHAT_SAYS = {
+OPENAI_SAYS = {
     400: (400, "invalid_request_error"),
     404: (404, "invalid_request_error"),
     413: (413, "invalid_request_error"),
-    422: (400, "invalid_request_error"),
     429: (429, "rate_limit_error"),
-    500: (500, "server_error"),
-    529: (503, "server_error"),
+    500: (502, "server_error"),
+    503: (503, "server_error"),
 }
-MESSAGES_SAYS = {
-    400: (400, "invalid_request_error"),
-    404: (404, "not_found_error"),
-    413: (413, "request_too_large"),
-    422: (400, "invalid_request_error"),
-    429: (429, "rate_limit_error"),
-    500: (500, "api_error"),
-    503: (529, "overloaded_error"),
+SAYS: dict[str, dict[int, tuple[int, str]]] = {
+    "chat": OPENAI_SAYS,
+    "responses": OPENAI_SAYS,
+    "messages": {
+        400: (400, "invalid_request_error"),
+        404: (404, "not_found_error"),
+        413: (413, "request_too_large"),
+        429: (429, "rate_limit_error"),
+        500: (502, "api_error"),
+        503: (529, "overloaded_error"),
+    },
+    "gemini": {
+        400: (400, "INVALID_ARGUMENT"),
+        404: (404, "NOT_FOUND"),
+        413: (413, "INVALID_ARGUMENT"),
+        429: (429, "RESOURCE_EXHAUSTED"),
+        500: (503, "UNAVAILABLE"),
+        503: (503, "UNAVAILABLE"),
+    },
 }
-ANTHROPIC_TYPES = {
-    400: "invalid_request_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    422: "invalid_request_error",
-    429: "rate_limit_error",
-    500: "api_error",
-    529: "overloaded_error",
-}
+"""What a client of each format is told, by what another format's provider answers."""
+STATUSES = tuple(OPENAI_SAYS)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("status", CHAT_SAYS)
-async def test_an_anthropic_error_is_told_to_a_chat_client_in_its_terms(
-    stand: Stand, stream: bool, status: int
+def _refusal(fmt: str, status: int) -> tuple[dict[str, Any], int]:
+    """What a provider of the format answers when it means `status`."""
+    words = "The vendor's words."
+    match fmt:
+        case "messages":
+            types = {**SAYS["messages"], 500: (500, "api_error")}
+            return messages_error(words, types[status][1]), 529 if status == 503 else status
+        case "gemini":
+            statuses = {**SAYS["gemini"], 500: (500, "INTERNAL")}
+            return gemini_error(words, status, statuses[status][1]), status
+        case _:
+            kind = "server_error" if status >= 500 else "invalid_request_error"
+            return chat_error(words, kind), status
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), CROSS)
+@pytest.mark.parametrize("status", STATUSES)
+async def test_a_refusal_is_told_in_the_clients_own_terms(
+    stand: Stand, fmt: str, upstream: str, status: int
 ) -> None:
-    stand.messages.enqueue(
-        Whole(
-            messages_error("The vendor's words.", ANTHROPIC_TYPES[status]),
-            status,
-            JSON | {"retry-after": "17"},
-        )
-    )
-    reply = await stand.gateway.ask("chat", ask_body("chat", "messages", stream=stream))
-    error = error_object("chat", reply.json())
-    assert reply.status in (CHAT_SAYS[status][0], status, 502)
-    if status not in (422, 500):
-        assert (reply.status, error["type"]) == CHAT_SAYS[status]
-    assert "The vendor's words." in error["message"]
-    assert reply.headers["retry-after"] == "17"
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("status", MESSAGES_SAYS)
-async def test_an_openai_error_is_told_to_a_messages_client_in_its_terms(
-    stand: Stand, stream: bool, status: int
-) -> None:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    stand.chat.enqueue(
-        Whole(chat_error("The vendor's words.", kind), status, JSON | {"retry-after": "17"})
-    )
-    reply = await stand.gateway.ask("messages", ask_body("messages", "chat", stream=stream))
-    error = error_object("messages", reply.json())
-    assert reply.status in (MESSAGES_SAYS[status][0], status, 502)
-    if status not in (422, 500):
-        assert (reply.status, error["type"]) == MESSAGES_SAYS[status]
-    assert "The vendor's words." in error["message"]
-    assert reply.headers["retry-after"] == "17"
+    said, answered = _refusal(upstream, status)
+    for stream in (False, True):
+        stand.provider(upstream).enqueue(Whole(said, answered, JSON | {"retry-after": "17"}))
+        reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
+        error = error_object(fmt, reply.json())
+        kind = error["status" if fmt == "gemini" else "type"]
+        assert (reply.status, kind) == SAYS[fmt][status]
+        assert "The vendor's words." in error["message"]
+        assert reply.headers["retry-after"] == "17"
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
@@ -127,15 +120,15 @@ async def test_an_openai_error_is_told_to_a_messages_client_in_its_terms(
 async def test_a_provider_that_refuses_our_credential_is_a_bad_gateway(
     stand: Stand, fmt: str, upstream: str, stream: bool, status: int
 ) -> None:
-    stand.provider(upstream).enqueue(
-        Whole(ERRORS[upstream]("bad key", "authentication_error"), status)
-    )
+    stand.provider(upstream).enqueue(Whole(ERRORS[upstream]("bad key", "auth"), status))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
-    assert reply.status == 502
+    assert reply.status == BAD_GATEWAY[fmt]
     error = error_object(fmt, reply.json())
-    assert error["type"] == ("server_error" if fmt == "chat" else "api_error")
+    told = {"messages": ("type", "api_error"), "gemini": ("status", "UNAVAILABLE")}
+    name, kind = told.get(fmt, ("type", "server_error"))
+    assert error[name] == kind
     row = await stand.gateway.row()
-    assert row["http_status"] == 502
+    assert row["http_status"] == BAD_GATEWAY[fmt]
     assert row["attempts"][0]["http_status"] == status
 
 
@@ -164,7 +157,7 @@ SHAPES: dict[str, tuple[bytes, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("status", [400, 500])
 async def test_an_error_in_any_shape_becomes_an_error_a_client_can_read(
@@ -191,7 +184,7 @@ async def test_an_error_in_any_shape_becomes_an_error_a_client_can_read(
 async def test_a_provider_that_echoes_our_key_does_not_tell_it_to_the_client(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:
-    key = getattr(stand.secrets, f"{upstream}_provider")
+    key = stand.secrets.providers[upstream]
     stand.provider(upstream).enqueue(
         Whole(ERRORS[upstream](f"Incorrect API key provided: {key}."), 400)
     )
@@ -207,16 +200,15 @@ async def test_a_provider_that_echoes_our_key_does_not_tell_it_to_the_client(
 async def test_a_key_echoed_inside_a_200_answers_error_is_not_told_either(
     stand: Stand, fmt: str, upstream: str, where: str
 ) -> None:
-    key = getattr(stand.secrets, f"{upstream}_provider")
-    error = ERRORS[upstream](f"Bad key {key}", "api_error")
-    event = sse(error, "error" if upstream == "messages" else None)
+    key = stand.secrets.providers[upstream]
+    event = VOICES[upstream].error_frame(f"Bad key {key}")
     if where == "first":
         stand.provider(upstream).enqueue(Head(), Chunk(event))
     elif where == "later":
-        frames = chat_frames() if upstream == "chat" else messages_frames()
-        stand.provider(upstream).enqueue(Head(), *map(Chunk, frames[:3]), Chunk(event))
+        opening = VOICES[upstream].opening()
+        stand.provider(upstream).enqueue(Head(), *map(Chunk, opening), Chunk(event))
     else:
-        stand.provider(upstream).enqueue(Whole(error))
+        stand.provider(upstream).enqueue(Whole(ERRORS[upstream](f"Bad key {key}")))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=where != "whole"))
     assert key not in reply.text
     assert key not in json.dumps(await stand.gateway.row())
@@ -226,9 +218,8 @@ async def test_a_key_echoed_inside_a_200_answers_error_is_not_told_either(
 async def test_secret_configured_headers_are_scrubbed_too(
     stand_builder: StandBuilder, fmt: str
 ) -> None:
-    provider = "chatty" if fmt == "chat" else "anthro"
     secret = stand_builder.secrets.other + "-header"
-    stand_builder.config["providers"][provider]["headers"] = {"x-tenant-token": secret}
+    stand_builder.provider_config(fmt)["headers"] = {"x-tenant-token": secret}
     async with stand_builder.started() as stand:
         stand.provider(fmt).enqueue(Whole(ERRORS[fmt](f"tenant {secret} blocked"), 400))
         reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt))
@@ -241,17 +232,12 @@ async def test_secret_configured_headers_are_scrubbed_too(
 async def test_an_error_event_before_any_content_becomes_an_http_status(
     stand: Stand, fmt: str, upstream: str, pieces: int
 ) -> None:
-    if upstream == "messages":
-        stream = b": hi\n\n" + sse(messages_error("Overloaded", "overloaded_error"), "error")
-    else:
-        stream = b": hi\n\n" + sse(chat_error("Overloaded", "server_error", "overloaded"))
+    stream = b": hi\n\n" + VOICES[upstream].error_frame("Overloaded", "overloaded")
     size = max(1, len(stream) // pieces)
     chunks = [Chunk(stream[at : at + size]) for at in range(0, len(stream), size)]
     stand.provider(upstream).enqueue(Head(), *chunks)
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-    assert reply.status in (500, 502, 503, 529)
-    if upstream == "messages":
-        assert reply.status == (529 if fmt == "messages" else 503)
+    assert reply.status == (529 if fmt == "messages" else 503)
     assert "Overloaded" in error_object(fmt, reply.json())["message"]
     row = await stand.gateway.row()
     assert (row["status"], row["http_status"]) == ("error", reply.status)
@@ -263,31 +249,30 @@ async def test_an_error_event_after_the_first_bookkeeping_is_still_an_http_statu
     stand: Stand, fmt: str, upstream: str
 ) -> None:
     """message_start opens the stream: what follows it is told in-band. Never a clean end."""
-    if upstream == "messages":
-        frames = [message_start(), sse(messages_error("Overloaded", "overloaded_error"), "error")]
-    else:
-        frames = [chat_delta({"role": "assistant", "content": ""}), sse(chat_error("Overloaded"))]
+    voice = VOICES[upstream]
+    frames = [*voice.frames()[: voice.before_text], voice.error_frame("Overloaded", "overloaded")]
     stand.provider(upstream).enqueue(Head(), *map(Chunk, frames))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-    assert "Overloaded" in reply.text
-    assert b"[DONE]" not in reply.body
-    assert b"message_stop" not in reply.body
+    if reply.status == 200:
+        answer = read_stream(fmt, reply.body)
+        assert answer.error is not None
+        assert "Overloaded" in answer.error["message"]
+        assert not answer.text
+    else:
+        assert "Overloaded" in error_object(fmt, reply.json())["message"]
+    assert (await stand.gateway.row())["error_message"] == "Overloaded"
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 async def test_an_error_event_in_mid_stream_ends_it_in_band(
     stand: Stand, fmt: str, upstream: str
 ) -> None:
-    if upstream == "messages":
-        frames = messages_frames()[:4]
-        frames.append(sse(messages_error("Overloaded", "overloaded_error"), "error"))
-    else:
-        frames = [*chat_frames()[:3], sse(chat_error("Overloaded", "server_error"))]
-    stand.provider(upstream).enqueue(Head(), *map(Chunk, frames))
+    voice = VOICES[upstream]
+    frames = [*voice.opening(), voice.error_frame("Overloaded", "overloaded")]
+    stand.provider(upstream).enqueue(Head(), *map(Chunk, frames), Chunk(voice.delta("more")))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
     assert reply.status == 200
-    _assert_ends_with_error(fmt, reply.events(), "Overloaded")
-    assert spoken_text(fmt, _without_error(reply.events())) == "Teal is a"
+    _assert_ends_with_error(fmt, reply.body, "Overloaded")
     row = await stand.gateway.row()
     assert (row["status"], row["http_status"]) == ("error", 200)
     assert row["error_message"] == "Overloaded"
@@ -296,15 +281,36 @@ async def test_an_error_event_in_mid_stream_ends_it_in_band(
         assert reply.body == b"".join(frames)
 
 
-def _without_error(events: list[Any]) -> list[Any]:
-    return [event for event in events if event == "[DONE]" or "error" not in event]
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "error", "code": "server_error", "message": "Overloaded", "param": None},
+        {"type": "error", "error": {"type": "server_error", "message": "Overloaded"}},
+        {"error": {"type": "server_error", "message": "Overloaded"}},
+    ],
+    ids=["flat", "nested", "untyped"],
+)
+async def test_a_responses_provider_may_say_error_in_other_words(
+    stand: Stand, fmt: str, event: dict[str, Any]
+) -> None:
+    opening = VOICES["responses"].opening()
+    stand.providers["responses"].enqueue(Head(), *map(Chunk, opening), Chunk(sse(event)))
+    reply = await stand.gateway.ask(fmt, ask_body(fmt, "responses", stream=True))
+    if fmt != "responses":
+        _assert_ends_with_error(fmt, reply.body, "Overloaded")
+    else:
+        assert reply.body == b"".join(opening) + sse(event)
+    assert (await stand.gateway.row())["error_message"] == "Overloaded"
 
 
-def _assert_ends_with_error(fmt: str, events: list[Any], words: str) -> None:
-    assert words in error_object(fmt, events[-1])["message"]
-    assert "[DONE]" not in events
-    assert all(event.get("type") != "message_stop" for event in events)
-    assert sum("error" in event for event in events) == 1
+def _assert_ends_with_error(fmt: str, stream: bytes, words: str = "") -> None:
+    """It says what there was, then the error, and nothing that looks like an end."""
+    answer = read_stream(fmt, stream)
+    assert answer.error is not None
+    assert words in answer.error["message"]
+    assert answer.text == "Teal is a"
+    assert answer.reason is None
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
@@ -313,8 +319,7 @@ def _assert_ends_with_error(fmt: str, events: list[Any], words: str) -> None:
 async def test_a_stream_that_is_cut_ends_with_an_error_in_band(
     stand: Stand, fmt: str, upstream: str, how: str, inside: bool
 ) -> None:
-    frames = chat_frames()[:3] if upstream == "chat" else messages_frames()[:4]
-    steps: list[Any] = [Head(), *map(Chunk, frames)]
+    steps: list[Step] = [Head(), *map(Chunk, VOICES[upstream].opening())]
     if inside:
         steps.append(Chunk(b'data: {"half'))
     if how == "dropped":
@@ -322,25 +327,35 @@ async def test_a_stream_that_is_cut_ends_with_an_error_in_band(
     stand.provider(upstream).enqueue(*steps)
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
     assert reply.status == 200
-    assert spoken_text(fmt, _without_error(reply.events())) == "Teal is a"
-    _assert_ends_with_error(fmt, reply.events(), "")
+    _assert_ends_with_error(fmt, reply.body)
     row = await stand.gateway.row()
     assert row["status"] == "error"
     assert row["error_code"] in ("upstream_cut", "upstream_garbled")
     assert row["tokens_estimated"] == 1
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-async def test_a_chat_stream_without_done_but_finished_is_complete(stand: Stand, fmt: str) -> None:
-    stand.chat.enqueue(Head(), *map(Chunk, chat_frames()[:-1]))
-    reply = await stand.gateway.ask(fmt, ask_body(fmt, "chat", stream=True))
-    assert spoken_text(fmt, reply.events()) == "Teal is a colour."
-    assert (await stand.gateway.row())["status"] == "success"
-    last = reply.events()[-1]
-    assert last == "[DONE]" if fmt == "chat" else last["type"] == "message_stop"
-
-
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize("how", ["dropped", "ended"])
+async def test_a_stream_that_only_lacks_its_terminal_frame_is_complete(
+    stand: Stand, fmt: str, upstream: str, how: str
+) -> None:
+    """All has been said that the answer is made of. A Responses answer ends with its last frame."""
+    last = {
+        "chat": 1,  # [DONE]
+        "messages": 1,  # message_stop
+        "gemini": 0,
+        "responses": 0,
+    }[upstream]
+    frames = VOICES[upstream].frames()
+    steps: list[Step] = [Head(), *map(Chunk, frames[: len(frames) - last])]
+    stand.provider(upstream).enqueue(*steps, *([Drop()] if how == "dropped" else []))
+    reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
+    answer = read_stream(fmt, reply.body)
+    assert (answer.text, answer.error) == ("Teal is a colour.", None)
+    assert (await stand.gateway.row())["status"] == "success"
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("body", [b"", b"   ", b"data: [DONE]\n\n", b": only a comment\n\n"])
 async def test_an_empty_answer_is_a_bad_gateway(
@@ -349,11 +364,11 @@ async def test_an_empty_answer_is_a_bad_gateway(
     headers = {"content-type": "text/event-stream" if stream else "application/json"}
     stand.provider(upstream).enqueue(Whole(body, 200, headers))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
-    assert reply.status == 502
+    assert reply.status == BAD_GATEWAY[fmt]
     error_object(fmt, reply.json())
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b"{", b"[]", b'"text"', b"null", b"\xff\xfe\x00"]
 )
@@ -362,7 +377,7 @@ async def test_a_200_that_is_no_answer_is_a_bad_gateway(
 ) -> None:
     stand.provider(upstream).enqueue(Whole(body))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
-    assert reply.status == 502
+    assert reply.status == BAD_GATEWAY[fmt]
     error_object(fmt, reply.json())
     row = await stand.gateway.row()
     assert (row["status"], row["error_code"]) == ("error", "upstream_garbled")
@@ -373,7 +388,7 @@ async def test_a_200_that_is_no_answer_is_a_bad_gateway(
 async def test_an_error_object_with_status_200_is_an_error(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:
-    error = ERRORS[upstream]("Slow down.", "rate_limit_error")
+    error = ERRORS[upstream]("Slow down.", "rate limit")
     stand.provider(upstream).enqueue(Whole(error))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
     assert reply.status == 429
@@ -386,7 +401,8 @@ async def test_html_in_place_of_a_stream_is_a_bad_gateway(
 ) -> None:
     stand.provider(upstream).enqueue(Whole("<html>\n\n<p>data: x</p></html>", 200, HTML))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-    assert reply.status == 502
+    assert reply.status == BAD_GATEWAY[fmt]
+    error_object(fmt, reply.json())
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
@@ -394,22 +410,23 @@ async def test_html_in_place_of_a_stream_is_a_bad_gateway(
 async def test_broken_json_in_mid_stream_ends_it_in_band(
     stand: Stand, fmt: str, upstream: str
 ) -> None:
-    frames = chat_frames()[:3] if upstream == "chat" else messages_frames()[:4]
-    stand.provider(upstream).enqueue(
-        Head(), *map(Chunk, frames), Chunk(b'data: {"choices": [}\n\n'), Chunk(frames[-1])
-    )
+    voice = VOICES[upstream]
+    broken = b'data: {"choices": [}\n\n'
+    frames = [*voice.opening(), broken, voice.delta("more")]
+    stand.provider(upstream).enqueue(Head(), *map(Chunk, frames))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-    events_after = reply.body.decode()
-    assert "[DONE]" not in events_after
-    assert "message_stop" not in events_after
-    assert "error" in events_after
+    if fmt != upstream:
+        _assert_ends_with_error(fmt, reply.body)
+    else:  # the very bytes, and then the error
+        assert reply.body.startswith(b"".join(frames[:-1]))
+        assert error_in(fmt, events_in(reply.body.replace(broken, b""))[-1])
     assert (await stand.gateway.row())["status"] == "error"
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.provider_breaks_grammar
 async def test_a_line_that_never_ends_is_bounded(stand: Stand, fmt: str, upstream: str) -> None:
-    opening = chat_frames()[1] if upstream == "chat" else message_start()
+    opening = b"".join(VOICES[upstream].opening(1))
     provider = stand.provider(upstream)
     provider.enqueue(Head(), Chunk(opening), Chunk(b"data: "), Flood(b"x" * 1_000_000, 100))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
@@ -426,18 +443,17 @@ def _closed_port() -> int:
         return port
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("address", ["http://127.0.0.1:{port}/v1", "http://no-such-host.invalid"])
 async def test_a_provider_that_cannot_be_reached_is_a_bad_gateway(
     stand_builder: StandBuilder, fmt: str, upstream: str, stream: bool, address: str
 ) -> None:
-    provider = "chatty" if upstream == "chat" else "anthro"
     url = address.format(port=_closed_port())
-    stand_builder.config["providers"][provider]["api_base_url"] = {upstream: url}
+    stand_builder.provider_config(upstream)["api_base_url"] = {upstream: url}
     async with stand_builder.started() as stand:
         reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
-        assert reply.status == 502
+        assert reply.status == BAD_GATEWAY[fmt]
         message = error_object(fmt, reply.json())["message"]
         assert "127.0.0.1" not in message
         assert "no-such-host" not in message
@@ -450,16 +466,15 @@ async def test_a_provider_that_cannot_be_reached_is_a_bad_gateway(
 async def test_a_provider_that_does_not_speak_tls_is_a_bad_gateway(
     stand_builder: StandBuilder, fmt: str
 ) -> None:
-    provider = "chatty" if fmt == "chat" else "anthro"
-    address = stand_builder.chat.url.replace("http:", "https:")
-    stand_builder.config["providers"][provider]["api_base_url"] = {fmt: address}
+    address = stand_builder.providers[fmt].url.replace("http:", "https:")
+    stand_builder.provider_config(fmt)["api_base_url"] = {fmt: address}
     async with stand_builder.started() as stand:
         reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt))
-        assert reply.status == 502
+        assert reply.status == BAD_GATEWAY[fmt]
         assert (await stand.gateway.row())["error_code"] == "upstream_tls"
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -477,28 +492,40 @@ async def test_an_answer_that_is_no_http_is_a_bad_gateway(
 ) -> None:
     stand.provider(upstream).enqueue(Raw(raw))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
-    assert reply.status == 502
+    assert reply.status == BAD_GATEWAY[fmt]
     error_object(fmt, reply.json())
     assert (await stand.gateway.ask(fmt, ask_body(fmt, upstream))).status == 200
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-async def test_context_overflow_keeps_its_meaning_across_formats(stand: Stand, fmt: str) -> None:
-    upstream = "messages" if fmt == "chat" else "chat"
-    if upstream == "messages":
-        error = messages_error(
-            "prompt is too long: 210000 tokens > 200000", "invalid_request_error"
-        )
-    else:
-        error = chat_error("Too many tokens.", "invalid_request_error", "context_length_exceeded")
-    stand.provider(upstream).enqueue(Whole(error, 400))
+OVERFLOWS = {
+    "chat": chat_error("Too many tokens.", "invalid_request_error", "context_length_exceeded"),
+    "messages": messages_error(
+        "prompt is too long: 210000 tokens > 200000", "invalid_request_error"
+    ),
+    "gemini": gemini_error(
+        "The input token count (210000) exceeds the maximum number of tokens allowed (200000).",
+        400,
+        "INVALID_ARGUMENT",
+    ),
+}
+OVERFLOWS["responses"] = OVERFLOWS["chat"]
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), CROSS)
+async def test_context_overflow_keeps_its_meaning_across_formats(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    stand.provider(upstream).enqueue(Whole(OVERFLOWS[upstream], 400))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
     told = error_object(fmt, reply.json())
     assert reply.status == 400
-    if fmt == "chat":
-        assert told["code"] == "context_length_exceeded"
-    else:
-        assert "prompt is too long" in told["message"]
+    match fmt:
+        case "messages":
+            assert "prompt is too long" in told["message"]
+        case "gemini":
+            assert "exceeds the maximum number of tokens" in told["message"]
+        case _:
+            assert told["code"] == "context_length_exceeded"
 
 
 async def test_targets_that_cannot_be_used_say_why(stand_builder: StandBuilder) -> None:

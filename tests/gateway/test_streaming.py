@@ -6,14 +6,22 @@ import time
 
 import aiohttp
 import pytest
-from support.answers import chat_delta, chat_frames, messages_frames, text_delta
-from support.fake_provider import Chunk, Flood, Head, Pause, Step, Until
-from support.gateway import FORMATS, PATHS, Stand, StandBuilder, ask_body, events_in, spoken_text
+from support.answers import VOICES, chat_frames
+from support.fake_provider import Chunk, Flood, Head, Pause, Received, Step, Until
+from support.gateway import (
+    CROSS,
+    FORMATS,
+    PAIRS,
+    PATHS,
+    Stand,
+    StandBuilder,
+    ask_body,
+    asked,
+    events_in,
+    spoken_text,
+)
 
-from plexus_proxy.upstream import stall
-
-PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
-FRAMES = {"chat": chat_frames(), "messages": messages_frames()}
+FRAMES = {fmt: VOICES[fmt].frames() for fmt in FORMATS}
 SOCKET_SLACK = 24_000_000
 """What the kernel may hold in the buffers of two loopback connections, generously."""
 
@@ -24,8 +32,8 @@ async def test_each_piece_reaches_the_client_before_the_next_is_made(
 ) -> None:
     """The provider goes on only after the client has read what there was."""
     pieces = [f"word{number} " for number in range(8)]
-    frames = chat_frames(pieces) if upstream == "chat" else messages_frames(pieces)
-    head = 1 if upstream == "chat" else 2
+    frames = VOICES[upstream].frames(pieces)
+    head = VOICES[upstream].before_text
     turns = [asyncio.Event() for _ in pieces]
     steps: list[Step] = [Head(), *map(Chunk, frames[:head])]
     for turn, frame in zip(turns, frames[head:], strict=False):
@@ -70,12 +78,12 @@ async def test_the_head_of_a_stream_does_not_wait_for_more_than_its_first_conten
     assert response.headers["x-accel-buffering"] == "no"
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-async def test_characters_split_over_chunks_come_through_whole(stand: Stand, fmt: str) -> None:
-    upstream = "messages" if fmt == "chat" else "chat"
+@pytest.mark.parametrize(("fmt", "upstream"), CROSS)
+async def test_characters_split_over_chunks_come_through_whole(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
     text = ["grün 😀", " \u2028 e\u0301", " 漢字"]
-    frames = chat_frames(text) if upstream == "chat" else messages_frames(text)
-    stream = b"".join(frames)
+    stream = b"".join(VOICES[upstream].frames(text))
     stand.provider(upstream).enqueue(
         Head(), *(Chunk(stream[at : at + 1]) for at in range(len(stream)))
     )
@@ -83,28 +91,29 @@ async def test_characters_split_over_chunks_come_through_whole(stand: Stand, fmt
     assert spoken_text(fmt, reply.events()) == "".join(text)
 
 
-def _piece(fmt: str, size: int) -> bytes:
-    text = "x" * size
-    return chat_delta({"content": text}) if fmt == "chat" else text_delta(text)
+FLOODS = (
+    ("messages", "messages", 1000),
+    ("chat", "messages", 1000),
+    ("messages", "responses", 1000),
+    ("responses", "gemini", 600),  # whose end repeats the whole text four times
+    ("gemini", "chat", 1000),
+)
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream", "pieces"), FLOODS)
 async def test_a_client_that_reads_nothing_pauses_the_upstream_and_loses_nothing(
-    stand: Stand, fmt: str, upstream: str
+    stand: Stand, fmt: str, upstream: str, pieces: int
 ) -> None:
-    frames = FRAMES[upstream]
-    cut = 2 if upstream == "chat" else 3
-    piece = _piece(upstream, 50_000)
-    total = 1000 * len(piece)
+    frames, cut = FRAMES[upstream], VOICES[upstream].before_text + 1
+    piece = VOICES[upstream].delta("x" * 50_000)
+    total = pieces * len(piece)
     provider = stand.provider(upstream)
     provider.enqueue(
-        Head(), *map(Chunk, frames[:cut]), Flood(piece, 1000), *map(Chunk, frames[cut:])
+        Head(), *map(Chunk, frames[:cut]), Flood(piece, pieces), *map(Chunk, frames[cut:])
     )
     body = ask_body(fmt, upstream, stream=True)
     async with aiohttp.ClientSession(read_bufsize=1024) as session:
-        response = await session.post(
-            stand.gateway.url + PATHS[fmt], json=body, headers=stand.gateway.auth(fmt)
-        )
+        response = await stand.gateway.request(fmt, body, session=session)
         before, settled = -1, 0
         while settled < 4:  # until the flow has stopped by itself
             settled = settled + 1 if provider.last.sent_bytes == before else 0
@@ -112,18 +121,18 @@ async def test_a_client_that_reads_nothing_pauses_the_upstream_and_loses_nothing
             await asyncio.sleep(0.1)
         assert 0 < before < min(SOCKET_SLACK, total / 2)
         stream = await response.read()
-    assert spoken_text(fmt, events_in(stream)).count("x") == 50_000 * 1000
+    assert spoken_text(fmt, events_in(stream)).count("x") == 50_000 * pieces
     row = await stand.gateway.row()
     assert row["status"] == "success"
-    if fmt == upstream == "messages":
-        expected = b"".join(frames[:cut]) + piece * 1000 + b"".join(frames[cut:])
+    if fmt == upstream:
+        expected = b"".join(frames[:cut]) + piece * pieces + b"".join(frames[cut:])
         assert stream == expected
 
 
 async def test_a_client_that_is_behind_is_no_stall(stand_builder: StandBuilder) -> None:
     stand_builder.config["timeouts"] = {"idle_s": 0.5}
     async with stand_builder.started() as stand:
-        piece = _piece("chat", 50_000)
+        piece = VOICES["chat"].delta("x" * 50_000)
         frames = chat_frames()
         stand.chat.enqueue(
             Head(), *map(Chunk, frames[:2]), Flood(piece, 1000), *map(Chunk, frames[2:])
@@ -138,22 +147,6 @@ async def test_a_client_that_is_behind_is_no_stall(stand_builder: StandBuilder) 
             stream = await response.read()
         assert stream.endswith(b"data: [DONE]\n\n")
         assert (await stand.gateway.row())["status"] == "success"
-
-
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
-async def test_silence_is_bridged_by_keep_alives_a_client_ignores(
-    stand: Stand, fmt: str, upstream: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stall, "KEEPALIVE_S", 0.2)  # 10 s is too long for a test
-    frames = FRAMES[upstream]
-    stand.provider(upstream).enqueue(
-        Head(), *map(Chunk, frames[:4]), Pause(1.2), *map(Chunk, frames[4:])
-    )
-    reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-    keepalive = b": keep-alive\n\n" if fmt == "chat" else b'event: ping\ndata: {"type": "ping"}\n\n'
-    told = reply.body.replace(b'"type":"ping"', b'"type": "ping"').count(keepalive)
-    assert 1 <= told <= 6
-    assert spoken_text(fmt, reply.events()) == "Teal is a colour."
 
 
 async def test_a_http_1_0_client_reads_a_stream_to_the_end_of_the_connection(
@@ -176,8 +169,8 @@ async def test_a_http_1_0_client_reads_a_stream_to_the_end_of_the_connection(
 
 
 async def test_many_streams_at_once_do_not_mix(stand: Stand) -> None:
-    def answers(received: object) -> list[Step]:
-        word = json.loads(received.body)["messages"][0]["content"]  # type: ignore[attr-defined]
+    def answers(received: Received) -> list[Step]:
+        word = asked("chat", received)["messages"][0]["content"]
         steps: list[Step] = [Head()]
         for frame in chat_frames([word] * 10):
             steps += [Chunk(frame), Pause(0.005)]
@@ -186,9 +179,8 @@ async def test_many_streams_at_once_do_not_mix(stand: Stand) -> None:
     stand.chat.default = answers
 
     async def one(number: int) -> None:
-        fmt = FORMATS[number % 2]
-        body = ask_body(fmt, "chat", stream=True)
-        body["messages"][0]["content"] = f"w{number}-"
+        fmt = FORMATS[number % len(FORMATS)]
+        body = ask_body(fmt, "chat", stream=True, question=f"w{number}-")
         reply = await stand.gateway.ask(fmt, body)
         assert spoken_text(fmt, reply.events()) == f"w{number}-" * 10
 

@@ -1,19 +1,26 @@
 """Each phase of an attempt has its own limit and its own error code."""
 
 import asyncio
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from support.answers import chat_frames, messages_frames
+from support.answers import VOICES
 from support.fake_provider import Chunk, Hang, Head, Pause, Step, Unread
-from support.gateway import FORMATS, StandBuilder, ask_body
+from support.gateway import (
+    FORMATS,
+    SOME_PAIRS,
+    Reply,
+    Stand,
+    StandBuilder,
+    ask_body,
+    error_object,
+)
+from support.judges import read_stream
 
-PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
-OPENING = {"chat": chat_frames()[:3], "messages": messages_frames()[:4]}
+OPENING = {fmt: VOICES[fmt].opening() for fmt in FORMATS}
 
 HANGS: dict[str, tuple[tuple[Step, ...], str]] = {
     "headers_s": ((Hang(),), "upstream_headers_timeout"),
@@ -22,32 +29,30 @@ HANGS: dict[str, tuple[tuple[Step, ...], str]] = {
 }
 
 
-def _limit(builder: StandBuilder, upstream: str, place: str, **limits: float) -> None:
-    if place == "global":
-        builder.config["timeouts"] = limits
-    else:
-        builder.config["timeouts"] = dict.fromkeys(limits, 60)
-        provider = "chatty" if upstream == "chat" else "anthro"
-        builder.config["providers"][provider]["timeouts"] = limits
+def _assert_timed_out(fmt: str, reply: Reply, code: str) -> None:
+    assert reply.status == 504
+    error = error_object(fmt, reply.json())
+    match fmt:
+        case "messages":
+            assert error["type"] == "timeout_error"
+        case "gemini":
+            assert (error["code"], error["status"]) == (504, "DEADLINE_EXCEEDED")
+        case _:
+            assert (error["type"], error["code"]) == ("server_error", code)
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("limit", HANGS)
-@pytest.mark.parametrize("place", ["global", "provider"])
 async def test_silence_before_the_first_content_is_a_504_with_the_phases_code(
-    stand_builder: StandBuilder, fmt: str, upstream: str, stream: bool, limit: str, place: str
+    stand_builder: StandBuilder, fmt: str, upstream: str, stream: bool, limit: str
 ) -> None:
     steps, code = HANGS[limit]
-    _limit(stand_builder, upstream, place, **{limit: 0.15})
+    stand_builder.config["timeouts"] = {limit: 0.15}
     async with stand_builder.started() as stand:
         stand.provider(upstream).enqueue(*steps)
         reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
-        assert reply.status == 504
-        error = reply.json()["error"]
-        assert error["type"] == ("server_error" if fmt == "chat" else "timeout_error")
-        if fmt == "chat":
-            assert error["code"] == code
+        _assert_timed_out(fmt, reply, code)
         row = await stand.gateway.row()
         assert (row["status"], row["error_code"], row["http_status"]) == ("timeout", code, 504)
         assert row["attempts"][0]["error_code"] == code
@@ -57,64 +62,103 @@ async def test_silence_before_the_first_content_is_a_504_with_the_phases_code(
         assert received.cut
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("limit", HANGS)
+async def test_a_providers_own_limit_goes_before_the_general_one(
+    stand_builder: StandBuilder, fmt: str, limit: str
+) -> None:
+    steps, code = HANGS[limit]
+    stand_builder.config["timeouts"] = {limit: 60}
+    stand_builder.provider_config(fmt)["timeouts"] = {limit: 0.15}
+    async with stand_builder.started() as stand:
+        stand.provider(fmt).enqueue(*steps)
+        reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt, stream=True))
+        _assert_timed_out(fmt, reply, code)
+        assert (await stand.gateway.row())["error_code"] == code
+
+
+async def _from_all(stand: Stand, fmt: str) -> dict[str, Reply]:
+    """The stream of each provider, all asked at once."""
+    bodies = [ask_body(fmt, upstream, stream=True) for upstream in FORMATS]
+    replies = await asyncio.gather(*(stand.gateway.ask(fmt, body) for body in bodies))
+    return dict(zip(FORMATS, replies, strict=True))
+
+
+async def _rows(stand: Stand) -> list[dict[str, Any]]:
+    rows = await stand.gateway.rows(len(FORMATS))
+    assert {row["provider_format"] for row in rows} == set(FORMATS)
+    return rows
+
+
+def _steadily(fmt: str, pieces: int, gap_s: float) -> list[Step]:
+    """An answer that takes its time."""
+    steps: list[Step] = [Head()]
+    for frame in VOICES[fmt].frames(["x"] * pieces):
+        steps += [Chunk(frame), Pause(gap_s)]
+    return steps
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_stream_that_falls_silent_is_a_stall_told_in_band(
-    stand_builder: StandBuilder, fmt: str, upstream: str
+    stand_builder: StandBuilder, fmt: str
 ) -> None:
-    _limit(stand_builder, upstream, "global", idle_s=0.3)
+    stand_builder.config["timeouts"] = {"idle_s": 0.3}
     async with stand_builder.started() as stand:
-        stand.provider(upstream).enqueue(Head(), *map(Chunk, OPENING[upstream]), Hang())
-        reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-        assert reply.status == 200
-        _assert_error_at_end(fmt, reply.events())
-        row = await stand.gateway.row()
-        assert (row["status"], row["error_code"]) == ("stall", "upstream_idle_timeout")
-        assert row["http_status"] == 200
-        assert row["output_tokens"] > 0
-        async with asyncio.timeout(2):
-            await stand.provider(upstream).last.over.wait()
-        assert stand.provider(upstream).last.cut
+        for upstream, provider in stand.providers.items():
+            provider.enqueue(Head(), *map(Chunk, OPENING[upstream]), Hang())
+        for reply in (await _from_all(stand, fmt)).values():
+            assert reply.status == 200
+            answer = read_stream(fmt, reply.body)
+            assert answer.text == "Teal is a"
+            assert answer.error is not None
+        for row in await _rows(stand):
+            assert (row["status"], row["error_code"]) == ("stall", "upstream_idle_timeout")
+            assert row["http_status"] == 200
+            assert row["output_tokens"] > 0
+        for provider in stand.providers.values():
+            async with asyncio.timeout(2):
+                await provider.last.over.wait()
+            assert provider.last.cut
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_stream_that_takes_too_long_altogether_is_ended_in_band(
-    stand_builder: StandBuilder, fmt: str, upstream: str
+    stand_builder: StandBuilder, fmt: str
 ) -> None:
-    _limit(stand_builder, upstream, "global", total_s=0.5, idle_s=5)
+    stand_builder.config["timeouts"] = {"total_s": 0.5, "idle_s": 5}
     async with stand_builder.started() as stand:
-        dribble: list[Step] = []
-        for _ in range(100):
-            dribble += [Chunk(OPENING[upstream][-1]), Pause(0.02)]
-        stand.provider(upstream).enqueue(Head(), *map(Chunk, OPENING[upstream]), *dribble)
-        reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-        assert reply.status == 200
-        _assert_error_at_end(fmt, reply.events())
-        row = await stand.gateway.row()
-        assert (row["status"], row["error_code"]) == ("timeout", "upstream_timeout")
-        assert row["duration_ms"] < 2000
+        for upstream, provider in stand.providers.items():
+            provider.enqueue(*_steadily(upstream, 200, 0.02))
+        for reply in (await _from_all(stand, fmt)).values():
+            assert reply.status == 200
+            answer = read_stream(fmt, reply.body)
+            assert 0 < answer.text.count("x") < 100
+            assert answer.error is not None
+        for row in await _rows(stand):
+            assert (row["status"], row["error_code"]) == ("timeout", "upstream_timeout")
+            assert row["duration_ms"] < 2000
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_steady_stream_may_last_longer_than_every_phase_limit(
-    stand_builder: StandBuilder, fmt: str, upstream: str
+    stand_builder: StandBuilder, fmt: str
 ) -> None:
-    _limit(stand_builder, upstream, "global", headers_s=0.4, first_content_s=0.4, idle_s=0.8)
+    limits = {"headers_s": 0.4, "first_content_s": 0.6, "idle_s": 0.8}
+    stand_builder.config["timeouts"] = limits
     async with stand_builder.started() as stand:
-        frames = chat_frames("abcdefghij") if upstream == "chat" else messages_frames("abcdefghij")
-        steps: list[Step] = [Head()]
-        for frame in frames:
-            steps += [Chunk(frame), Pause(0.1)]
-        stand.provider(upstream).enqueue(*steps)
-        reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=True))
-        assert (await stand.gateway.row())["status"] == "success"
-        assert b"error" not in reply.body
+        for upstream, provider in stand.providers.items():
+            provider.enqueue(*_steadily(upstream, 10, 0.1))
+        for reply in (await _from_all(stand, fmt)).values():
+            answer = read_stream(fmt, reply.body)
+            assert (answer.text, answer.error) == ("x" * 10, None)
+        assert {row["status"] for row in await _rows(stand)} == {"success"}
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_whole_answer_that_dribbles_in_is_ended_by_the_total_limit(
     stand_builder: StandBuilder, fmt: str
 ) -> None:
-    _limit(stand_builder, fmt, "global", total_s=0.3)
+    stand_builder.config["timeouts"] = {"total_s": 0.3}
     async with stand_builder.started() as stand:
         dribble: list[Step] = []
         for _ in range(100):
@@ -125,15 +169,14 @@ async def test_a_whole_answer_that_dribbles_in_is_ended_by_the_total_limit(
         assert (await stand.gateway.row())["error_code"] == "upstream_timeout"
 
 
-@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 async def test_a_provider_that_does_not_read_the_body_is_a_write_time_out(
     stand_builder: StandBuilder, fmt: str, upstream: str
 ) -> None:
-    _limit(stand_builder, upstream, "global", write_s=0.3)
+    stand_builder.config["timeouts"] = {"write_s": 0.3}
     async with stand_builder.started() as stand:
         stand.provider(upstream).enqueue(Unread(), Hang())
-        body = ask_body(fmt, upstream)
-        body["messages"][0]["content"] = "x" * 20_000_000
+        body = ask_body(fmt, upstream, question="x" * 20_000_000)
         reply = await stand.gateway.ask(fmt, body)
         assert reply.status == 504
         assert (await stand.gateway.row())["error_code"] == "upstream_write_timeout"
@@ -163,12 +206,10 @@ def _deaf_port() -> Iterator[int]:
 async def test_a_provider_that_does_not_accept_is_a_connect_time_out(
     stand_builder: StandBuilder, fmt: str
 ) -> None:
-    _limit(stand_builder, fmt, "global", connect_s=0.3)
-    provider = "chatty" if fmt == "chat" else "anthro"
+    stand_builder.config["timeouts"] = {"connect_s": 0.3}
     with _deaf_port() as port:
-        stand_builder.config["providers"][provider]["api_base_url"] = {
-            fmt: f"http://127.0.0.1:{port}/v1"
-        }
+        address = f"http://127.0.0.1:{port}/v1"
+        stand_builder.provider_config(fmt)["api_base_url"] = {fmt: address}
         async with stand_builder.started() as stand:
             reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt))
             assert reply.status == 504
@@ -188,16 +229,8 @@ async def test_the_later_releases_spelling_sets_the_total_limit(
 
 
 async def test_a_request_after_a_time_out_is_served_as_ever(stand_builder: StandBuilder) -> None:
-    _limit(stand_builder, "chat", "global", headers_s=0.1)
+    stand_builder.config["timeouts"] = {"headers_s": 0.1}
     async with stand_builder.started() as stand:
         stand.chat.enqueue(Hang())
         assert (await stand.gateway.ask("chat", ask_body("chat", "chat"))).status == 504
         assert (await stand.gateway.ask("chat", ask_body("chat", "chat"))).status == 200
-
-
-def _assert_error_at_end(fmt: str, events: list[Any]) -> None:
-    assert events[-1]["error"]["message"]
-    assert "[DONE]" not in events
-    assert "message_stop" not in json.dumps(events)
-    if fmt == "messages":
-        assert events[-1]["type"] == "error"

@@ -21,6 +21,8 @@ from support.fake_provider import Chunk, Drop, Head, Whole
 from support.gateway import FORMATS, Stand
 from support.sdks import MODES, chat, openai_settings
 
+UPSTREAMS = ("chat", "messages")
+"""The formats the SDKs are of; the matrix has all."""
 ASK = [{"role": "user", "content": "What is teal?"}]
 TOOL = {
     "type": "function",
@@ -40,7 +42,7 @@ PNG = (
 )
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_question_is_answered(stand: Stand, upstream: str, mode: str, stream: bool) -> None:
@@ -56,7 +58,7 @@ async def test_a_question_is_answered(stand: Stand, upstream: str, mode: str, st
     assert answer.usage.prompt_tokens_details.cached_tokens == 4
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_two_tools_are_called_at_once_and_answered_in_a_second_turn(
@@ -139,7 +141,7 @@ async def test_a_thought_is_not_given_to_another_keys_conversation(stand: Stand)
     assert THOUGHT["signature"] not in stand.messages.last.body.decode()
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 async def test_thinking_is_readable_by_a_chat_client(stand: Stand, upstream: str) -> None:
     if upstream == "messages":
         blocks = [THOUGHT, {"type": "text", "text": "Cold."}]
@@ -154,7 +156,7 @@ async def test_thinking_is_readable_by_a_chat_client(stand: Stand, upstream: str
     assert (said.model_extra or {})["reasoning_content"] == "Ask the tool."
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 async def test_images_reach_the_provider(stand: Stand, upstream: str) -> None:
     parts = [
         {"type": "text", "text": "What is this?"},
@@ -177,7 +179,7 @@ class Colour(BaseModel):
     hex: str
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 async def test_structured_output_is_asked_for_and_parsed(stand: Stand, upstream: str) -> None:
     text = '{"name":"teal","hex":"#008080"}'
     body = chat_body(text) if upstream == "chat" else messages_body(text)
@@ -205,7 +207,7 @@ REFUSALS: dict[int, type[openai.APIStatusError]] = {
 }
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", REFUSALS)
@@ -235,7 +237,7 @@ async def test_an_unknown_model_is_a_not_found_error(stand: Stand) -> None:
     assert caught.value.request_id.startswith("req_")
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("mode", MODES)
 async def test_an_error_in_mid_stream_is_raised(stand: Stand, upstream: str, mode: str) -> None:
     if upstream == "chat":
@@ -248,7 +250,7 @@ async def test_an_error_in_mid_stream_is_raised(stand: Stand, upstream: str, mod
         await chat(stand, mode, True, model=f"to-{upstream}", messages=ASK)
 
 
-@pytest.mark.parametrize("upstream", FORMATS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_cut_stream_is_raised_and_not_taken_for_complete(
     stand: Stand, upstream: str, mode: str
@@ -262,7 +264,7 @@ async def test_a_cut_stream_is_raised_and_not_taken_for_complete(
 async def test_the_model_list_is_readable(stand: Stand) -> None:
     async with AsyncOpenAI(**openai_settings(stand)) as client:
         models = await client.models.list()
-    assert [model.id for model in models.data] == ["to-chat", "to-messages"]
+    assert [model.id for model in models.data] == [f"to-{fmt}" for fmt in FORMATS]
 
 
 async def test_the_request_id_is_where_the_sdk_looks_for_it(stand: Stand) -> None:

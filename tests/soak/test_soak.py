@@ -7,9 +7,9 @@ import tracemalloc
 
 import aiohttp
 import pytest
-from support.answers import chat_frames, messages_frames
+from support.answers import VOICES, chat_frames
 from support.fake_provider import Chunk, Drop, Hang, Head, Pause, Received, Step, Whole
-from support.gateway import FORMATS, PATHS, Stand, ask_body
+from support.gateway import FORMATS, Stand, ask_body
 from support.waiting import until
 
 pytestmark = pytest.mark.long
@@ -21,7 +21,7 @@ GROWTH_BYTES = 4_000_000
 
 def _moody(fmt: str, dice: random.Random) -> "object":
     """A provider that is mostly well and sometimes fails in one of many ways."""
-    frames = chat_frames() if fmt == "chat" else messages_frames()
+    frames = VOICES[fmt].frames()
 
     def answers(received: Received) -> list[Step]:
         whole: list[Step] = [Head()]
@@ -50,11 +50,8 @@ async def _one(stand: Stand, dice: random.Random) -> bool:
     answered = False
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:
-            async with session.post(
-                stand.gateway.url + PATHS[fmt],
-                json=ask_body(fmt, upstream, stream=True),
-                headers=stand.gateway.auth(fmt),
-            ) as response:
+            body = ask_body(fmt, upstream, stream=True)
+            async with stand.gateway.request(fmt, body, session=session) as response:
                 answered = True
                 await response.read()
         except (TimeoutError, aiohttp.ClientError):
@@ -67,8 +64,8 @@ async def test_thousands_of_broken_requests_leave_no_connection_task_or_memory(
     stand: Stand,
 ) -> None:
     dice = random.Random(7)
-    stand.chat.default = _moody("chat", dice)  # type: ignore[assignment]
-    stand.messages.default = _moody("messages", dice)  # type: ignore[assignment]
+    for fmt, provider in stand.providers.items():
+        provider.default = _moody(fmt, dice)  # type: ignore[assignment]
 
     answered = 0
 
@@ -76,10 +73,10 @@ async def test_thousands_of_broken_requests_leave_no_connection_task_or_memory(
         nonlocal answered
         for _ in range(count):
             answered += sum(await asyncio.gather(*(_one(stand, dice) for _ in range(CLIENTS))))
-            stand.chat.requests.clear()
-            stand.messages.requests.clear()
+            for provider in stand.providers.values():
+                provider.requests.clear()
         await until(lambda: not stand.gateway.open_requests)
-        await until(lambda: not stand.chat.open and not stand.messages.open)
+        await until(lambda: not any(provider.open for provider in stand.providers.values()))
 
     await rounds(5)
     tasks = len(asyncio.all_tasks())

@@ -5,16 +5,18 @@ import io
 import json
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 from aiohttp import web
-from support.answers import chat_body, chat_frames, messages_body, messages_frames
+from support.answers import VOICES
 from support.canary import canary
 from support.fake_provider import Chunk, FakeProvider, Head, Received, Step, Whole, fake_provider
 
@@ -26,10 +28,35 @@ from plexus_proxy.server.service import Service
 from plexus_proxy.settings import read_settings
 from plexus_proxy.usage.recorder import RECORDER
 
-CHAT_PATH = "/v1/chat/completions"
-MESSAGES_PATH = "/v1/messages"
-PATHS = {"chat": CHAT_PATH, "messages": MESSAGES_PATH}
-FORMATS = ("chat", "messages")
+FORMATS = ("chat", "messages", "responses", "gemini")
+PAIRS = tuple(product(FORMATS, FORMATS))
+"""(client, provider)"""
+CROSS = tuple((client, provider) for client, provider in PAIRS if client != provider)
+SOME_PAIRS = (
+    *zip(FORMATS, FORMATS, strict=True),
+    *zip(FORMATS, (*FORMATS[1:], FORMATS[0]), strict=True),
+)
+"""Where what is tested depends on either side alone: each format at home, and once on each side of
+a translation."""
+PROVIDERS = {"chat": "chatty", "messages": "anthro", "responses": "respo", "gemini": "twins"}
+"""Their ids in the usual config."""
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+    "gemini": "/v1beta/models/to-gemini:generateContent",
+}
+"""Where a client asks; Gemini's says which model and whether to stream, so see `path_of`."""
+
+BAD_GATEWAY = {"chat": 502, "messages": 502, "responses": 502, "gemini": 503}
+"""What a client is told of a provider that is broken; Google's clients know no 502."""
+
+
+def path_of(fmt: str, model: str, *, stream: bool = False) -> str:
+    if fmt != "gemini":
+        return PATHS[fmt]
+    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    return f"/v1beta/models/{quote(model, safe='/:@')}:{verb}"
 
 
 @dataclass
@@ -64,18 +91,76 @@ def events_in(stream: bytes) -> list[Any]:
 
 
 def spoken_text(fmt: str, events: list[Any]) -> str:
-    """The answer's text, put together from a stream of either format."""
-    if fmt == "chat":
-        return "".join(
-            event["choices"][0]["delta"].get("content") or ""
-            for event in events
-            if event != "[DONE]" and event.get("choices")
-        )
+    """The answer's text, put together from a stream of any format."""
+    return "".join(_TEXTS[fmt](event) for event in events if event != "[DONE]")
+
+
+def _chat_text(event: dict[str, Any]) -> str:
+    return "".join(choice["delta"].get("content") or "" for choice in event.get("choices", ()))
+
+
+def _messages_text(event: dict[str, Any]) -> str:
+    return event["delta"].get("text", "") if event["type"] == "content_block_delta" else ""
+
+
+def _responses_text(event: dict[str, Any]) -> str:
+    return event["delta"] if event["type"] == "response.output_text.delta" else ""
+
+
+def _gemini_text(event: dict[str, Any]) -> str:
     return "".join(
-        event["delta"]["text"]
-        for event in events
-        if event["type"] == "content_block_delta" and event["delta"]["type"] == "text_delta"
+        part["text"]
+        for candidate in event.get("candidates", ())
+        for part in candidate["content"]["parts"]
+        if "text" in part and not part.get("thought")
     )
+
+
+_TEXTS = {
+    "chat": _chat_text,
+    "messages": _messages_text,
+    "responses": _responses_text,
+    "gemini": _gemini_text,
+}
+
+
+def whole_text(fmt: str, answer: dict[str, Any]) -> str:
+    """The text of an answer that is no stream."""
+    match fmt:
+        case "chat":
+            return answer["choices"][0]["message"]["content"]
+        case "messages":
+            return "".join(block["text"] for block in answer["content"])
+        case "responses":
+            return "".join(part["text"] for item in answer["output"] for part in item["content"])
+        case _:
+            return _gemini_text(answer)
+
+
+def error_object(fmt: str, body: Any) -> dict[str, Any]:
+    """The error object of a refusal in the format's own shape."""
+    if fmt == "messages":
+        assert body["type"] == "error"
+    error = body["error"]
+    assert error["message"]
+    assert isinstance(error["message"], str)
+    if fmt == "gemini":
+        assert isinstance(error["code"], int)
+        assert isinstance(error["status"], str)
+    else:
+        assert isinstance(error["type"], str)
+    return error
+
+
+def error_in(fmt: str, event: Any) -> dict[str, Any] | None:
+    """The error that an event of a stream tells, if it tells one."""
+    if event == "[DONE]":
+        return None
+    if fmt != "responses":
+        return event.get("error")
+    if event["type"] == "response.failed":
+        return event["response"]["error"]
+    return event if event["type"] == "error" else None
 
 
 @dataclass
@@ -85,37 +170,28 @@ class Secrets:
     admin: str = field(default_factory=lambda: canary("admin"))
     app: str = field(default_factory=lambda: canary("client"))
     other: str = field(default_factory=lambda: canary("client2"))
-    chat_provider: str = field(default_factory=lambda: canary("chatprov"))
-    messages_provider: str = field(default_factory=lambda: canary("msgprov"))
+    providers: dict[str, str] = field(
+        default_factory=lambda: {fmt: canary(f"{fmt}-provider") for fmt in FORMATS}
+    )
+    """By format."""
 
 
-def config_of(chat: FakeProvider, messages: FakeProvider, secrets: Secrets) -> dict[str, Any]:
+def config_of(fakes: Mapping[str, FakeProvider], secrets: Secrets) -> dict[str, Any]:
     """One provider per format, an alias for each, two keys. Tests change what they are about."""
+    pricing = {"source": "simple", "input": 3, "output": 15, "cached": 0.3}
     return {
         "adminKey": secrets.admin,
         "providers": {
-            "chatty": {
-                "api_base_url": {"chat": chat.url},
-                "api_key": secrets.chat_provider,
-                "models": {
-                    "up-chat": {
-                        "pricing": {"source": "simple", "input": 3, "output": 15, "cached": 0.3}
-                    }
-                },
-            },
-            "anthro": {
-                "api_base_url": {"messages": messages.url},
-                "api_key": secrets.messages_provider,
-                "models": {
-                    "up-messages": {
-                        "pricing": {"source": "simple", "input": 3, "output": 15, "cached": 0.3}
-                    }
-                },
-            },
+            PROVIDERS[fmt]: {
+                "api_base_url": {fmt: fake.url},
+                "api_key": secrets.providers[fmt],
+                "models": {f"up-{fmt}": {"pricing": dict(pricing)}},
+            }
+            for fmt, fake in fakes.items()
         },
         "models": {
-            "to-chat": {"targets": [{"provider": "chatty", "model": "up-chat"}]},
-            "to-messages": {"targets": [{"provider": "anthro", "model": "up-messages"}]},
+            f"to-{fmt}": {"targets": [{"provider": PROVIDERS[fmt], "model": f"up-{fmt}"}]}
+            for fmt in fakes
         },
         "keys": {
             "app": {"secret": secrets.app},
@@ -181,9 +257,13 @@ class RunningGateway:
             await self.service.stop()
 
     def auth(self, fmt: str = "chat") -> dict[str, str]:
-        if fmt == "chat":
-            return {"authorization": f"Bearer {self.secrets.app}"}
-        return {"x-api-key": self.secrets.app, "anthropic-version": "2023-06-01"}
+        match fmt:
+            case "messages":
+                return {"x-api-key": self.secrets.app, "anthropic-version": "2023-06-01"}
+            case "gemini":
+                return {"x-goog-api-key": self.secrets.app}
+            case _:
+                return {"authorization": f"Bearer {self.secrets.app}"}
 
     def request(
         self,
@@ -192,12 +272,16 @@ class RunningGateway:
         headers: Mapping[str, str] | None = None,
         *,
         anonymous: bool = False,
+        session: aiohttp.ClientSession | None = None,
     ) -> Any:
         """An aiohttp request context on the path of `fmt`, with this gateway's key."""
         sent = {} if anonymous else self.auth(fmt)
         sent |= {"content-type": "application/json", **(headers or {})}
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.session.post(self.url + PATHS[fmt], data=io.BytesIO(data), headers=sent)
+        path, data = PATHS[fmt], body
+        if not isinstance(data, bytes):
+            path, data = posted(fmt, data)
+        client = session or self.session
+        return client.post(self.url + path, data=io.BytesIO(data), headers=sent)
 
     async def ask(
         self,
@@ -255,40 +339,51 @@ async def reply_of(response: aiohttp.ClientResponse) -> Reply:
 
 @dataclass
 class Stand:
-    """The usual set-up: both providers, the gateway, one client."""
+    """The usual set-up: a provider of each format, the gateway, one client."""
 
     gateway: RunningGateway
-    chat: FakeProvider
-    messages: FakeProvider
+    providers: Mapping[str, FakeProvider]
     secrets: Secrets
 
     def provider(self, fmt: str) -> FakeProvider:
-        return self.chat if fmt == "chat" else self.messages
+        return self.providers[fmt]
+
+    @property
+    def chat(self) -> FakeProvider:
+        return self.providers["chat"]
+
+    @property
+    def messages(self) -> FakeProvider:
+        return self.providers["messages"]
 
 
 class StandBuilder:
     """`configure` before `start`; the `stand` fixture does both with the usual config."""
 
-    def __init__(self, folder: Path, chat: FakeProvider, messages: FakeProvider) -> None:
+    def __init__(self, folder: Path, providers: Mapping[str, FakeProvider]) -> None:
         self.secrets = Secrets()
-        self.config = config_of(chat, messages, self.secrets)
-        self.chat = chat
-        self.messages = messages
+        self.config = config_of(providers, self.secrets)
+        self.providers = providers
         self.folder = folder
+
+    def provider_config(self, fmt: str) -> dict[str, Any]:
+        return self.config["providers"][PROVIDERS[fmt]]
 
     @asynccontextmanager
     async def started(self, **environ: str) -> AsyncIterator[Stand]:
         gateway = RunningGateway(self.config, self.folder, self.secrets, environ)
         async with gateway.running():
-            yield Stand(gateway, self.chat, self.messages, self.secrets)
+            yield Stand(gateway, self.providers, self.secrets)
 
 
 @pytest.fixture
 async def stand_builder(tmp_path: Path) -> AsyncIterator[StandBuilder]:
-    async with fake_provider() as chat, fake_provider() as messages:
-        chat.default = chat_answers
-        messages.default = messages_answers
-        yield StandBuilder(tmp_path, chat, messages)
+    async with AsyncExitStack() as running:
+        providers: dict[str, FakeProvider] = {}
+        for fmt in FORMATS:
+            providers[fmt] = await running.enter_async_context(fake_provider())
+            providers[fmt].default = healthy(fmt)
+        yield StandBuilder(tmp_path, providers)
 
 
 @pytest.fixture
@@ -297,30 +392,67 @@ async def stand(stand_builder: StandBuilder) -> AsyncGenerator[Stand]:
         yield running
 
 
-def chat_answers(received: Received) -> list[Step]:
-    """What a healthy Chat Completions provider says to anything."""
-    request = received.json()
-    if not request.get("stream"):
-        return [Whole(chat_body())]
-    usage = bool((request.get("stream_options") or {}).get("include_usage"))
-    return [Head(), *(Chunk(frame) for frame in chat_frames(usage=usage))]
+def healthy(fmt: str) -> Callable[[Received], list[Step]]:
+    """What a healthy provider of the format says to anything."""
+    voice = VOICES[fmt]
+
+    def answers(received: Received) -> list[Step]:
+        request = asked(fmt, received)
+        if not request.get("stream"):
+            return [Whole(voice.body())]
+        if fmt != "chat":
+            return [Head(), *map(Chunk, voice.frames())]
+        usage = bool((request.get("stream_options") or {}).get("include_usage"))
+        return [Head(), *map(Chunk, voice.frames(usage=usage))]
+
+    return answers
 
 
-def messages_answers(received: Received) -> list[Step]:
-    """What a healthy Messages provider says to anything."""
-    if not received.json().get("stream"):
-        return [Whole(messages_body())]
-    return [Head(), *(Chunk(frame) for frame in messages_frames())]
+chat_answers = healthy("chat")
+messages_answers = healthy("messages")
 
 
-def ask_body(fmt: str, upstream: str, *, stream: bool = False, **more: Any) -> dict[str, Any]:
-    """A small valid request of a `fmt` client to the alias served by the `upstream` provider."""
-    body: dict[str, Any] = {
-        "model": f"to-{upstream}",
-        "messages": [{"role": "user", "content": "What is teal?"}],
-    }
-    if fmt == "messages":
-        body["max_tokens"] = 64
+QUESTION = "What is teal?"
+
+
+def ask_body(
+    fmt: str, upstream: str, *, stream: bool = False, question: str = QUESTION, **more: Any
+) -> dict[str, Any]:
+    """A small valid request of a `fmt` client to the alias served by the `upstream` provider.
+
+    A Gemini request too says here what it will say in its path: the model and whether to stream."""
+    body: dict[str, Any] = {"model": f"to-{upstream}"}
+    match fmt:
+        case "chat":
+            body["messages"] = [{"role": "user", "content": question}]
+        case "messages":
+            body["messages"] = [{"role": "user", "content": question}]
+            body["max_tokens"] = 64
+        case "responses":
+            body["input"] = [{"role": "user", "content": question}]
+        case _:
+            body["contents"] = [{"role": "user", "parts": [{"text": question}]}]
     if stream:
         body["stream"] = True
     return body | more
+
+
+def posted(fmt: str, body: dict[str, Any]) -> tuple[str, bytes]:
+    """Path and content of a request."""
+    if fmt == "gemini":
+        body = dict(body)
+        path = path_of(fmt, str(body.pop("model", "")), stream=body.pop("stream", False))
+    else:
+        path = PATHS[fmt]
+    return path, json.dumps(body).encode()
+
+
+def asked(fmt: str, received: Received) -> dict[str, Any]:
+    """What a provider has been asked, in the shape of `ask_body`."""
+    body = received.json()
+    if fmt != "gemini":
+        return body
+    model, _, verb = received.path.rpartition("/models/")[2].rpartition(":")
+    assert verb in ("generateContent", "streamGenerateContent")
+    streams = {"stream": True} if verb == "streamGenerateContent" else {}
+    return {"model": model, **streams, **body}

@@ -62,7 +62,7 @@ class Matrix:
 def builder_of(folder: Path, upstream: FakeProvider) -> StandBuilder:
     """Of gateways whose alias `to-<format>` leads to `upstream`; any number may be started on
     their one database."""
-    builder = StandBuilder(folder, upstream, upstream)
+    builder = StandBuilder(folder, dict.fromkeys(FORMATS, upstream))
     builder.config["providers"] = {
         fmt: {"api_base_url": {fmt: upstream.url}, "api_key": "k", "models": {MODELS[fmt]: {}}}
         for fmt in FORMATS
