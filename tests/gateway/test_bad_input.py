@@ -3,10 +3,20 @@
 import asyncio
 import gzip
 import json
+from itertools import product
 from typing import Any
 
 import pytest
-from support.gateway import FORMATS, PATHS, Reply, Stand, StandBuilder, ask_body
+from support.gateway import (
+    FORMATS,
+    PATHS,
+    Reply,
+    Stand,
+    StandBuilder,
+    ask_body,
+    asked,
+    posted,
+)
 
 MESSAGES_TYPES = {
     400: "invalid_request_error",
@@ -16,6 +26,16 @@ MESSAGES_TYPES = {
     413: "request_too_large",
     415: "invalid_request_error",
 }
+GEMINI_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    405: "INVALID_ARGUMENT",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+}
+IN_BODY = ("chat", "messages", "responses")
+"""Formats whose model is said in the body."""
 
 
 def _assert_error(fmt: str, reply: Reply, status: int) -> dict[str, Any]:
@@ -26,13 +46,18 @@ def _assert_error(fmt: str, reply: Reply, status: int) -> dict[str, Any]:
     body = reply.json()
     error = body["error"]
     assert error["message"]
-    if fmt == "chat":
-        assert set(error) == {"message", "type", "param", "code"}
-        assert error["type"] == "invalid_request_error"
-    else:
-        assert body["type"] == "error"
-        assert error["type"] == MESSAGES_TYPES[status]
-        assert body["request_id"] == reply.headers["x-request-id"]
+    match fmt:
+        case "messages":
+            assert body["type"] == "error"
+            assert error["type"] == MESSAGES_TYPES[status]
+            assert body["request_id"] == reply.headers["x-request-id"]
+        case "gemini":
+            assert set(body) == {"error"}
+            assert set(error) == {"code", "message", "status"}
+            assert (error["code"], error["status"]) == (status, GEMINI_STATUSES[status])
+        case _:
+            assert set(error) == {"message", "type", "param", "code"}
+            assert error["type"] == "invalid_request_error"
     return error
 
 
@@ -63,30 +88,40 @@ async def test_json_that_is_no_object_is_a_bad_request(stand: Stand, fmt: str, b
     _assert_error(fmt, await stand.gateway.ask(fmt, body), 400)
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("fmt", IN_BODY)
 async def test_a_missing_model_is_named(stand: Stand, fmt: str) -> None:
     body = ask_body(fmt, fmt)
     del body["model"]
     error = _assert_error(fmt, await stand.gateway.ask(fmt, body), 400)
     assert "model" in error["message"]
-    if fmt == "chat":
+    if fmt != "messages":
         assert error["param"] == "model"
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+WRONG_IN_BODY: list[tuple[str, Any]] = [
+    ("model", 5),
+    ("model", None),
+    ("model", ["to-chat"]),
+    ("model", ""),
+    ("stream", "yes"),
+    ("stream", 1),
+]
+WRONG: dict[str, list[tuple[str, Any]]] = {
+    "chat": [*WRONG_IN_BODY, ("messages", "hello"), ("messages", {"role": "user"})],
+    "messages": [*WRONG_IN_BODY, ("messages", "hello"), ("messages", {"role": "user"})],
+    "responses": [*WRONG_IN_BODY, ("input", 7), ("input", {"role": "user"})],
+    "gemini": [("contents", "hello"), ("contents", 7), ("contents", None)],
+}
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("fmt", "field", "value"),
     [
-        ("model", 5),
-        ("model", None),
-        ("model", ["to-chat"]),
-        ("model", ""),
-        ("stream", "yes"),
-        ("stream", 1),
-        ("messages", "hello"),
-        ("messages", {"role": "user"}),
-        ("tools", "none"),
+        (fmt, field, value)
+        for fmt, fields in WRONG.items()
+        for field, value in (*fields, ("tools", "none"))
     ],
+    ids=str,
 )
 @pytest.mark.parametrize("upstream", FORMATS)
 async def test_a_wrong_type_in_a_field_we_read_is_named(
@@ -95,8 +130,7 @@ async def test_a_wrong_type_in_a_field_we_read_is_named(
     body = ask_body(fmt, upstream) | {field: value}
     error = _assert_error(fmt, await stand.gateway.ask(fmt, body), 400)
     assert field in error["message"]
-    assert not stand.chat.requests
-    assert not stand.messages.requests
+    assert not any(provider.requests for provider in stand.providers.values())
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -104,7 +138,7 @@ async def test_an_unknown_model_is_not_found_and_named(stand: Stand, fmt: str) -
     reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt) | {"model": "no-such"})
     error = _assert_error(fmt, reply, 404)
     assert "no-such" in error["message"]
-    if fmt == "chat":
+    if fmt in ("chat", "responses"):
         assert error["code"] == "model_not_found"
         assert error["param"] == "model"
 
@@ -144,8 +178,14 @@ async def test_json_is_recognised_however_it_is_labelled(
     assert reply.status == 200
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize(
+    ("fmt", "method"),
+    [
+        (fmt, method)
+        for fmt, method in product(FORMATS, ("GET", "PUT", "DELETE", "PATCH"))
+        if (fmt, method) != ("gemini", "GET")  # asks about the model of that name
+    ],
+)
 async def test_another_method_is_refused_and_told_what_is_allowed(
     stand: Stand, fmt: str, method: str
 ) -> None:
@@ -156,7 +196,10 @@ async def test_another_method_is_refused_and_told_what_is_allowed(
         assert response.status == 405
         assert response.headers["allow"] == "POST"
         assert response.headers["x-request-id"]
-        assert body["error"]["type"] == "invalid_request_error"
+        if fmt == "gemini":
+            assert (body["error"]["code"], body["error"]["status"]) == (405, "INVALID_ARGUMENT")
+        else:
+            assert body["error"]["type"] == "invalid_request_error"
         assert ("type" in body) == (fmt == "messages")
 
 
@@ -264,10 +307,10 @@ async def test_a_body_that_is_cut_reaches_no_provider(stand: Stand) -> None:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_compressed_request_body_is_understood(stand: Stand, fmt: str) -> None:
-    body = gzip.compress(json.dumps(ask_body(fmt, fmt)).encode())
+    body = gzip.compress(posted(fmt, ask_body(fmt, fmt))[1])
     reply = await stand.gateway.ask(fmt, body, {"content-encoding": "gzip"})
     assert reply.status == 200
-    assert stand.provider(fmt).last.json()["messages"]
+    assert asked(fmt, stand.provider(fmt).last) == ask_body(fmt, fmt) | {"model": f"up-{fmt}"}
     assert "content-encoding" not in stand.provider(fmt).last.headers
 
 
@@ -299,7 +342,7 @@ async def test_every_response_carries_its_own_request_id(stand: Stand) -> None:
     for path in ("/v1/models", "/health", "/no", "/v1/no"):
         async with stand.gateway.session.get(stand.gateway.url + path) as response:
             ids.add(response.headers["x-request-id"])
-    assert len(ids) == 12
+    assert len(ids) == 4 * len(FORMATS) + 4
     assert all(each.startswith("req_") for each in ids)
 
 
@@ -321,7 +364,8 @@ async def test_the_model_list_is_public_and_holds_every_alias(stand_builder: Sta
             body = json.loads(await response.read())
         assert response.status == 200
         assert body["object"] == "list"
-        assert [each["id"] for each in body["data"]] == ["to-chat", "also-chat", "to-messages"]
+        others = [f"to-{fmt}" for fmt in FORMATS[1:]]
+        assert [each["id"] for each in body["data"]] == ["to-chat", "also-chat", *others]
         assert all(
             {"id", "object", "created", "owned_by"} <= set(each) and each["owned_by"] == "plexus"
             for each in body["data"]

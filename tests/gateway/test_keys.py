@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from support.gateway import FORMATS, PATHS, Stand, StandBuilder, ask_body
+from support.gateway import FORMATS, PATHS, Stand, StandBuilder, ask_body, posted
 
 from plexus_proxy.config.model import Config, Key
 from plexus_proxy.config.snapshot import Snapshot, snapshot_of
@@ -37,8 +37,11 @@ async def test_a_key_is_taken_from_every_place_clients_put_it(
     stand: Stand, fmt: str, place: str
 ) -> None:
     headers, query = _credential(place, stand.secrets.app)
+    path, body = posted(fmt, ask_body(fmt, fmt))
     async with stand.gateway.session.post(
-        stand.gateway.url + PATHS[fmt] + query, json=ask_body(fmt, fmt), headers=headers
+        stand.gateway.url + path + query,
+        data=body,
+        headers=headers | {"content-type": "application/json"},
     ) as response:
         assert response.status == 200
     assert (await stand.gateway.row())["key_name"] == "app"
@@ -123,8 +126,9 @@ async def test_missing_unknown_and_malformed_keys_get_the_very_same_answer(
     assert answers.pop()[0] == 401
 
 
-async def test_a_refused_chat_client_reads_an_openai_error(stand: Stand) -> None:
-    reply = await stand.gateway.ask("chat", ask_body("chat", "chat"), anonymous=True)
+@pytest.mark.parametrize("fmt", ["chat", "responses"])
+async def test_a_refused_openai_client_reads_an_openai_error(stand: Stand, fmt: str) -> None:
+    reply = await stand.gateway.ask(fmt, ask_body(fmt, fmt), anonymous=True)
     assert reply.json()["error"]["type"] == "authentication_error"
     assert reply.json()["error"]["code"] == "invalid_api_key"
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
@@ -135,6 +139,13 @@ async def test_a_refused_messages_client_reads_an_anthropic_error(stand: Stand) 
     assert reply.json()["type"] == "error"
     assert reply.json()["error"]["type"] == "authentication_error"
     assert reply.json()["request_id"] == reply.headers["x-request-id"]
+
+
+async def test_a_refused_gemini_client_reads_a_google_error(stand: Stand) -> None:
+    reply = await stand.gateway.ask("gemini", ask_body("gemini", "gemini"), anonymous=True)
+    error = reply.json()["error"]
+    assert set(error) == {"code", "message", "status"}
+    assert (error["code"], error["status"]) == (401, "UNAUTHENTICATED")
 
 
 async def test_nothing_is_written_and_nobody_asked_for_an_unknown_key(stand: Stand) -> None:

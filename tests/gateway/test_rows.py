@@ -7,22 +7,19 @@ from typing import Any
 import pytest
 from support.answers import (
     DONE,
+    VOICES,
     chat_delta,
     chat_error,
     chat_frames,
     chat_tool_body,
     chat_tool_frames,
     messages_body,
-    messages_error,
-    messages_frames,
     tool_use,
 )
 from support.fake_provider import Chunk, Head, Pause, Whole
-from support.gateway import FORMATS, Stand, StandBuilder, ask_body
+from support.gateway import FORMATS, PAIRS, PROVIDERS, Stand, StandBuilder, ask_body
 
-PAIRS = tuple((fmt, upstream) for fmt in FORMATS for upstream in FORMATS)
-PROVIDER = {"chat": "chatty", "messages": "anthro"}
-STOP = {"chat": "stop", "messages": "end_turn"}
+STOP = {"chat": "stop", "messages": "end_turn", "responses": "completed", "gemini": "STOP"}
 MEASURED = {
     "started_at_ms",
     "duration_ms",
@@ -47,9 +44,9 @@ async def test_every_column_of_a_successful_request(
     )
     after = time.time() * 1000
     row = await stand.gateway.row()
-    # In nano-dollars: 17 tokens at $3 per million, 4 read from a cache at $0.30, 6 at $15; Chat
-    # states 2 of them as reasoning.
-    reasoning = 2 if upstream == "chat" else 0
+    # In nano-dollars: 17 tokens at $3 per million, 4 read from a cache at $0.30, 6 at $15; all but
+    # Messages state 2 of them as reasoning.
+    reasoning = 0 if upstream == "messages" else 2
     expected = {
         "request_id": reply.headers["x-request-id"],
         "client_request_id": "c-1",
@@ -59,7 +56,7 @@ async def test_every_column_of_a_successful_request(
         "source_ip": "203.0.113.9",
         "client_format": fmt,
         "provider_format": upstream,
-        "provider": PROVIDER[upstream],
+        "provider": PROVIDERS[upstream],
         "alias": f"to-{upstream}",
         "canonical_model": f"to-{upstream}",
         "model": f"up-{upstream}",
@@ -96,7 +93,7 @@ async def test_every_column_of_a_successful_request(
     assert row["tokens_per_s"] is None or row["tokens_per_s"] > 0
     assert row["created_at_ms"] >= row["started_at_ms"]
     [attempt] = row["attempts"]
-    assert attempt["provider"] == PROVIDER[upstream]
+    assert attempt["provider"] == PROVIDERS[upstream]
     assert attempt["model"] == f"up-{upstream}"
     assert attempt["format"] == upstream
     assert (attempt["status"], attempt["http_status"]) == ("success", 200)
@@ -180,20 +177,9 @@ async def test_a_failed_request_costs_no_flat_price(stand_builder: StandBuilder)
 async def test_an_answer_without_usage_is_estimated_and_says_so(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:
-    if upstream == "chat":
-        frames = chat_frames(usage=False)
-        body = {"id": "x", "object": "chat.completion", "model": "m", "created": 1}
-        body |= {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Teal."}}]}
-        body["choices"][0]["finish_reason"] = "stop"  # type: ignore[index]
-    else:
-        silent = [json.loads(frame.split(b"data: ")[1]) for frame in messages_frames()]
-        for event in silent:
-            event.pop("usage", None)
-            event.get("message", {}).pop("usage", None)
-        frames = [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in silent]
-        body = messages_body()
-        body.pop("usage")
-    answer = [Head(), *map(Chunk, frames)] if stream else [Whole(body)]
+    voice = VOICES[upstream]
+    frames = [_without_usage(frame) for frame in voice.frames()]
+    answer = [Head(), *map(Chunk, frames)] if stream else [Whole(_silent(voice.body()))]
     stand.provider(upstream).enqueue(*answer)
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream, stream=stream))
     assert reply.status == 200
@@ -202,6 +188,26 @@ async def test_an_answer_without_usage_is_estimated_and_says_so(
     assert row["tokens_estimated"] == 1
     assert row["input_tokens"] > 0
     assert row["output_tokens"] > 0
+
+
+def _silent(value: Any) -> Any:
+    """JSON without what it says about usage."""
+    if isinstance(value, list):
+        return [_silent(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _silent(each)
+        for name, each in value.items()
+        if name not in ("usage", "usageMetadata")
+    }
+
+
+def _without_usage(frame: bytes) -> bytes:
+    head, _, data = frame.rpartition(b"data: ")
+    if data.startswith(b"[DONE]"):
+        return frame
+    return head + b"data: " + json.dumps(_silent(json.loads(data))).encode() + b"\n\n"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -235,8 +241,7 @@ async def test_tools_of_a_messages_request_are_counted(stand: Stand) -> None:
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 async def test_a_refused_attempt_is_told_in_full(stand: Stand, fmt: str, upstream: str) -> None:
-    error = (chat_error if upstream == "chat" else messages_error)("No capacity.", "x_error")
-    stand.provider(upstream).enqueue(Whole(error, 503))
+    stand.provider(upstream).enqueue(Whole(VOICES[upstream].error("No capacity."), 503))
     reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
     row = await stand.gateway.row()
     assert row["status"] == "error"
@@ -311,9 +316,9 @@ async def test_requests_are_served_while_the_database_is_away_and_their_rows_com
                 assert time.monotonic() - began < 2
         obstacle.unlink()
         stand.gateway.database_file = obstacle / "plexus.db"
-        rows = await stand.gateway.rows(4, timeout=20)
+        rows = await stand.gateway.rows(2 * len(FORMATS), timeout=20)
         assert {row["status"] for row in rows} == {"success"}
-        assert len({row["request_id"] for row in rows}) == 4
+        assert len({row["request_id"] for row in rows}) == 2 * len(FORMATS)
 
 
 async def test_a_stop_loses_no_row(stand_builder: StandBuilder) -> None:
@@ -330,12 +335,33 @@ async def test_usage_told_twice_counts_once(stand: Stand) -> None:
     assert (await stand.gateway.row())["input_tokens"] == 17
 
 
-async def test_an_answer_of_reasoning_only_is_counted(stand: Stand) -> None:
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_an_answer_of_reasoning_only_is_counted(stand: Stand, fmt: str) -> None:
     stand.chat.enqueue(
         Head(),
         Chunk(chat_delta({"role": "assistant", "reasoning_content": "Think hard."})),
         *map(Chunk, chat_frames()[-3:]),
     )
-    reply = await stand.gateway.ask("messages", ask_body("messages", "chat", stream=True))
-    assert "Think hard." in reply.text
+    reply = await stand.gateway.ask(fmt, ask_body(fmt, "chat", stream=True))
+    if fmt != "gemini":  # whose clients ask for thoughts, or get none
+        assert "Think hard." in reply.text
     assert (await stand.gateway.row())["status"] == "success"
+
+
+TOOL = {"name": "a", "description": "d"}
+TOOLS: dict[str, list[dict[str, Any]]] = {
+    "chat": [{"type": "function", "function": TOOL}],
+    "messages": [TOOL | {"input_schema": {"type": "object"}}],
+    "responses": [TOOL | {"type": "function", "parameters": {"type": "object"}, "strict": False}],
+    "gemini": [{"functionDeclarations": [TOOL]}],
+}
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_what_a_request_holds_is_counted_in_every_format(stand: Stand, fmt: str) -> None:
+    body = ask_body(fmt, fmt, tools=TOOLS[fmt])
+    [turns] = [name for name in ("messages", "input", "contents") if name in body]
+    body[turns] = body[turns] * 3
+    await stand.gateway.ask(fmt, body)
+    row = await stand.gateway.row()
+    assert (row["tools_defined"], row["message_count"], row["tool_calls"]) == (1, 3, 0)
