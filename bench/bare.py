@@ -19,7 +19,7 @@ TAIL_BYTES = 1500
 
 
 class Peek(msgspec.Struct):
-    model: str
+    model: str = ""
     stream: bool = False
 
 
@@ -42,9 +42,12 @@ def build(upstream: str, key: str, upstream_key: str, log_path: str) -> web.Appl
             return web.json_response({"error": {"message": "invalid key"}}, status=401)
         body = await request.read()
         asked = peek(body)
+        if model := request.match_info.get("model"):  # Gemini says both in its path
+            asked.model, asked.stream = model, request.match_info["verb"].startswith("stream")
         headers = {"Authorization": f"Bearer {upstream_key}", "Content-Type": "application/json"}
         session = request.app[SESSION]
-        async with session.post(upstream + request.path, data=body, headers=headers) as answer:
+        url = upstream + request.path_qs
+        async with session.post(url, data=body, headers=headers) as answer:
             kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
             if not asked.stream:
                 data = await answer.read()
@@ -75,8 +78,9 @@ def build(upstream: str, key: str, upstream_key: str, log_path: str) -> web.Appl
     app = web.Application(client_max_size=64 << 20)
     app.cleanup_ctx.append(session)
     app.router.add_get("/health", health)
-    for path in ("/v1/chat/completions", "/v1/messages"):
+    for path in ("/v1/chat/completions", "/v1/messages", "/v1/responses"):
         app.router.add_post(path, proxy)
+    app.router.add_post("/v1beta/models/{model}:{verb}", proxy)
     return app
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.scenarios import FORMATS
+
 KEY = "sk-bench-client-0123456789"
 PROVIDER_KEY = "sk-bench-provider"
 GATEWAY = "plexus"
@@ -89,12 +91,12 @@ _CONFIG = (
             f"      {model}: {{pricing: {{source: simple, input: 1, output: 2}}}}\n"
             for model in _MODELS
         )
-        for kind in ("chat", "messages")
+        for kind in FORMATS
     )
     + "models:\n"
     + "".join(
         f"  {kind}-{model}: {{targets: [{{provider: {kind}, model: {model}}}]}}\n"
-        for kind in ("chat", "messages")
+        for kind in FORMATS
         for model in _MODELS
     )
     + f"keys:\n  bench: {{secret: {KEY}}}\n"
@@ -116,7 +118,7 @@ http {{
     listen 127.0.0.1:@PORT@ backlog=4096;
     location = /health {{ access_log off; return 200 "OK"; }}
     location / {{ return 404 '{{"error":{{"message":"not found"}}}}'; }}
-    location ~ ^/v1/(chat/completions|messages)$ {{
+    location ~ ^/(v1/(chat/completions|messages|responses)|v1beta/models/[^/]+)$ {{
       set $known "$bearer$api_key";
       if ($known = "00") {{ return 401 '{{"error":{{"message":"invalid key"}}}}'; }}
       proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection "";

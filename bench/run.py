@@ -169,7 +169,7 @@ class _Load:
         self._body.write_bytes(body_of(scenario.body, model))
         options = {
             "--port": port,
-            "--path": scenario.path,
+            "--path": scenario.path.replace("@MODEL@", model),
             "--body": self._body,
             "--conc": min(scenario.concurrency, requests or scenario.concurrency),
             "--status": scenario.status,
@@ -182,7 +182,7 @@ class _Load:
             options["--expect"] = scenario.expect
         if scenario.chunks:
             options["--tokens"] = scenario.chunks
-        command = [*pinned(LOAD_CORE), self._program]
+        command = [*pinned(LOAD_CORE), self._program, *(["--repeats"] if scenario.repeats else [])]
         command += [str(part) for option in options.items() for part in option]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if not done.stdout.strip():  # an exit code alone only tells that some answers were wrong

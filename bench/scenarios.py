@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 TURNS = 20
@@ -14,6 +15,7 @@ class Scenario:
 
     title: str
     path: str = "/v1/chat/completions"
+    """@MODEL@ stands for the model a client asks for."""
     body: str = "chat"
     model: str = "mock-200x0"
     provider: str = "chat"
@@ -23,6 +25,8 @@ class Scenario:
     """0: as many as fit into the run's duration."""
     chunks: int = 0
     """Of each stream; 0: not streamed."""
+    repeats: bool = False
+    """The end of a stream tells them once more."""
     status: int = 200
     expect: str = ""
     """What each answer, or the end of each stream, must hold."""
@@ -37,6 +41,40 @@ class Scenario:
 
 
 DONE = "[DONE]"
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+    "gemini": "/v1beta/models/@MODEL@:streamGenerateContent?alt=sse",
+}
+ENDS = {
+    "chat": DONE,
+    "messages": "message_stop",
+    "responses": "total_tokens",
+    "gemini": '"STOP"',
+}
+FORMATS = tuple(PATHS)
+
+
+def _translated() -> dict[str, Scenario]:
+    """Every pair of formats, the client's first. The bare proxy passes the client's own."""
+    pairs = permutations(FORMATS, 2)
+    return {
+        f"T{number}": Scenario(
+            title=f"{client} → {provider}, translated, 200 chunks, 8 at a time",
+            path=PATHS[client],
+            body=f"{client} stream",
+            provider=provider,
+            chunks=200,
+            repeats=client == "responses",
+            concurrency=8,
+            expect=ENDS[client],
+            target=2.0,
+        )
+        for number, (client, provider) in enumerate(pairs, 1)
+    }
+
+
 SCENARIOS = {
     "S1": Scenario(title="chat → chat, whole answers, 16 at a time", expect="mock-ok", target=1.6),
     "S2": Scenario(
@@ -58,24 +96,7 @@ SCENARIOS = {
         expect=DONE,
         target=1.3,
     ),
-    "S3": Scenario(
-        title="messages → chat, translated, 200 chunks, 8 at a time",
-        path="/v1/messages",
-        body="messages stream",
-        chunks=200,
-        concurrency=8,
-        expect="message_stop",
-        target=2.0,
-    ),
-    "S4": Scenario(
-        title="chat → messages, translated, 200 chunks, 8 at a time",
-        body="chat stream",
-        provider="messages",
-        chunks=200,
-        concurrency=8,
-        expect=DONE,
-        target=2.0,
-    ),
+    **_translated(),
     "S5": Scenario(
         title="chat → chat, 200 KB prompt with 30 tools, 8 at a time",
         body="large",
@@ -128,6 +149,15 @@ def body_of(kind: str, model: str) -> bytes:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     elif kind == "messages stream":
         body |= {"system": system["content"], "messages": [question], "stream": True}
+    elif kind == "responses stream":
+        body = {"model": model, "input": [system, question], "max_output_tokens": 400}
+        body |= {"stream": True}
+    elif kind == "gemini stream":
+        body = {
+            "systemInstruction": {"parts": [{"text": system["content"]}]},
+            "contents": [{"role": "user", "parts": [{"text": question["content"]}]}],
+            "generationConfig": {"maxOutputTokens": 400},
+        }
     elif kind == "large":
         body |= {"messages": [system, *_history(), question], "tools": _tools()}
     return json.dumps(body, ensure_ascii=False).encode()

@@ -3,6 +3,7 @@
 //          --conc C  (--duration SEC | --requests N) [--maxwait SEC] [--ramp CONNS_PER_SEC]
 //          [--status 200] [--expect STR]...   substrings that every (non-stream) answer / stream tail must hold
 //          [--tokens N]   stream: exactly N deltas " tkIIII.TTTTTTTTTT" in order, else 'incomplete'
+//          [--repeats]    after those the stream's end may repeat them
 // Prints one JSON object: counts, errors by kind, wall time, latency / TTFT / gap / transit percentiles (us).
 // Bounded: no new request after the duration or count; after --maxwait more, whatever is open counts as timeout.
 #define _GNU_SOURCE
@@ -45,7 +46,7 @@ typedef struct {
 } conn;
 static hist h_lat, h_ttft, h_gap, h_transit;
 static uint64_t ok, err[E_N], tokens, bytes, reads, hchunks, started, conns_opened; static int bad_status, maxopen, open_; static char bad_sample[600];
-static int ep, conc = 1, want_status = 200, want_tokens = -1, port = 0; static double duration = 0, maxwait = 20; static long nreq = 0; static double ramp = 2000;
+static int ep, conc = 1, want_status = 200, want_tokens = -1, port = 0; static int repeats = 0; static double duration = 0, maxwait = 20; static long nreq = 0; static double ramp = 2000;
 static const char *host = "127.0.0.1", *path = "/", *expect[16]; static int nexpect; static char *req; static size_t reqn; static struct sockaddr_in sa; static uint64_t tstart, tend;
 
 static void arm(conn *c, int out, int add) { struct epoll_event e = {.events = EPOLLIN | (out ? EPOLLOUT : 0), .data.ptr = c}; epoll_ctl(ep, add ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, c->fd, &e); }
@@ -76,7 +77,7 @@ static void scan(conn *c, const char *p, size_t n, uint64_t t) {   // payload by
     case 0: { const char *q = memchr(p + i, 't', n - i); if (!q) { i = n; break; } i = q - p; c->ts = 1; break; }
     case 1: c->ts = ch == 'k' ? 2 : ch == 't' ? 1 : 0; c->tnum = c->tdig = 0; break;
     case 2: if (ch >= '0' && ch <= '9' && c->tdig < 4) { c->tnum = c->tnum * 10 + ch - '0'; c->tdig++; } else if (ch == '.' && c->tdig == 4) { c->ts = 3; c->tdig = 0; c->ttim = 0; } else c->ts = ch == 't'; break;
-    case 3: c->ttim = c->ttim * 10 + (ch - '0'); if (ch < '0' || ch > '9') { c->ts = 0; break; } if (++c->tdig == 10) { c->ts = 0; c->seen++; got++; tokens++; if (c->tnum != c->seen % 10000) c->bad = 1; uint64_t d = (t % 10000000000ull + 10000000000ull - c->ttim) % 10000000000ull; hadd(&h_transit, d); if (!c->first) { c->first = 1; hadd(&h_ttft, t - c->t0); } } break;
+    case 3: c->ttim = c->ttim * 10 + (ch - '0'); if (ch < '0' || ch > '9') { c->ts = 0; break; } if (++c->tdig == 10) { c->ts = 0; if (repeats && c->seen == want_tokens) break; c->seen++; got++; tokens++; if (c->tnum != c->seen % 10000) c->bad = 1; uint64_t d = (t % 10000000000ull + 10000000000ull - c->ttim) % 10000000000ull; hadd(&h_transit, d); if (!c->first) { c->first = 1; hadd(&h_ttft, t - c->t0); } } break;
     } }
   if (got) { if (c->tlast) hadd(&h_gap, t - c->tlast); c->tlast = t; }
   if (n >= sizeof c->tail) { memcpy(c->tail, p + n - sizeof c->tail, sizeof c->tail); c->tl = sizeof c->tail; }
@@ -129,7 +130,7 @@ int main(int ac, char **av) {
 #define A(s) (!strcmp(av[i], s) && i + 1 < ac)
     if (A("--port")) port = atoi(av[++i]); else if (A("--host")) host = av[++i]; else if (A("--path")) path = av[++i]; else if (A("--body")) bodyf = av[++i]; else if (A("--method")) method = av[++i];
     else if (A("-H")) { strcat(hdrs, av[++i]); strcat(hdrs, "\r\n"); } else if (A("--conc")) conc = atoi(av[++i]); else if (A("--duration")) duration = atof(av[++i]); else if (A("--requests")) nreq = atol(av[++i]);
-    else if (A("--maxwait")) maxwait = atof(av[++i]); else if (A("--ramp")) ramp = atof(av[++i]); else if (A("--status")) want_status = atoi(av[++i]); else if (A("--expect")) expect[nexpect++] = av[++i]; else if (A("--tokens")) want_tokens = atoi(av[++i]);
+    else if (A("--maxwait")) maxwait = atof(av[++i]); else if (A("--ramp")) ramp = atof(av[++i]); else if (A("--status")) want_status = atoi(av[++i]); else if (A("--expect")) expect[nexpect++] = av[++i]; else if (A("--tokens")) want_tokens = atoi(av[++i]); else if (!strcmp(av[i], "--repeats")) repeats = 1;
     else { fprintf(stderr, "bad argument %s\n", av[i]); return 2; }
   }
   if (!duration && !nreq) nreq = 1;
