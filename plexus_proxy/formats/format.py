@@ -65,7 +65,6 @@ class Observer(Protocol):
     (`finish_reason`) are kept as the upstream spelled them.
     """
 
-    usage: Usage | None
     finish_reason: str | None
     output_chars: int
     """Characters of output seen: an estimate of usage when the upstream never states any."""
@@ -77,6 +76,9 @@ class Observer(Protocol):
     """The terminal frame of a stream has been seen."""
     failure: Refused | None
     """The upstream sent an error event."""
+
+    @property
+    def usage(self) -> Usage | None: ...
 
     @property
     def tool_calls(self) -> int: ...

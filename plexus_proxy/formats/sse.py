@@ -46,12 +46,13 @@ class Framer:
     def feed(self, chunk: bytes) -> list[Frame]:
         """Raises Garbled if a record does not end within MAX_FRAME_BYTES."""
         self._has_cr = self._has_cr or b"\r" in chunk
-        if self._has_cr or self._rest:
+        line_end = None if self._rest or self._after_cr else _line_end(chunk)
+        if line_end is None:
             self._rest += chunk
             frames, end = self._cut(self._rest)
             del self._rest[:end]
         else:
-            frames, end = _cut_whole(chunk)
+            frames, end = _cut_whole(chunk, line_end)
             if end < len(chunk):
                 self._rest += chunk[end:]
         if len(self._rest) > MAX_FRAME_BYTES:
@@ -69,7 +70,8 @@ class Framer:
             end = self._blank_line(buffer, at)
             if end < 0:
                 break
-            frames.append(_frame(bytes(buffer[start:end])))
+            raw = bytes(buffer[start:end])
+            frames.append(_frame(raw) if self._has_cr else _usual(raw, b"\n"))
             start = at = end
         if start:
             self._after_cr = start == len(buffer) and buffer.endswith(b"\r")
@@ -92,26 +94,41 @@ class Framer:
         return [_frame(rest)] if rest else []
 
 
-def _cut_whole(chunk: bytes) -> tuple[list[Frame], int]:
-    """The frames of a chunk without CR that begins with a record, and where what is left begins:
-    nearly all chunks are like this, and hold whole records only."""
+def _line_end(chunk: bytes) -> bytes | None:
+    """What every line of the chunk ends with, if all end alike with LF or CR LF."""
+    if b"\r" not in chunk:
+        return b"\n"
+    pairs = chunk.count(b"\r\n")
+    return b"\r\n" if pairs == chunk.count(b"\r") == chunk.count(b"\n") else None
+
+
+def _cut_whole(chunk: bytes, line_end: bytes) -> tuple[list[Frame], int]:
+    """The frames of a chunk that begins with a record, and where what is left begins: nearly all
+    chunks are like this, and hold whole records only."""
     frames: list[Frame] = []
     start = 0
-    while (end := chunk.find(b"\n\n", start) + 2) > 1:
-        frames.append(_frame(chunk[start:end]))
+    blank_line = line_end * 2
+    width = len(blank_line)
+    while (found := chunk.find(blank_line, start)) >= 0:
+        end = found + width
+        frames.append(_usual(chunk[start:end], line_end))
         start = end
     return frames, start
 
 
+def _usual(raw: bytes, line_end: bytes) -> Frame:
+    """The frame of a record whose lines all end alike; nearly all are one line of data, some with
+    a line before it that names the event."""
+    width = len(line_end)
+    data_at = raw.find(line_end) + width if raw.startswith(b"event: ") else 0
+    data_end = len(raw) - 2 * width
+    if not raw.startswith(b"data: ", data_at) or raw.find(line_end, data_at) != data_end:
+        return _frame(raw)
+    name = raw[7 : data_at - width].decode(errors="replace") if data_at else ""
+    return Frame(name, _text(raw[data_at + 6 : data_end]), raw)
+
+
 def _frame(raw: bytes) -> Frame:
-    data_at = raw.find(b"\n") + 1 if raw.startswith(b"event: ") else 0
-    if (
-        raw.startswith(b"data: ", data_at)
-        and raw.find(b"\n", data_at) == len(raw) - 2
-        and b"\r" not in raw
-    ):  # what nearly all records look like
-        name = raw[7 : data_at - 1].decode(errors="replace") if data_at else ""
-        return Frame(name, _text(raw[data_at + 6 : -2]), raw)
     event = b""
     data: list[bytes] = []
     for line in _LINE_END.split(raw.removeprefix(_BOM)):

@@ -121,9 +121,14 @@ def test_many_frames_in_one_chunk_are_not_too_long(monkeypatch: pytest.MonkeyPat
 LINES = st.sampled_from(
     ["data: 1", "data:2", "data: ü", "event: e", ": comment", "id: 3", "data", "", ""]
 )
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+STREAMS = st.lists(st.tuples(LINES, ENDS)) | st.builds(
+    lambda lines, end: [(line, end) for line in lines], st.lists(LINES), ENDS
+)
+"""Lines that end in any way, and lines that all end alike."""
 
 
-@given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r"]))), st.data())
+@given(STREAMS, st.data())
 def test_cuts_between_chunks_change_nothing(
     lines: list[tuple[str, str]], data: st.DataObject
 ) -> None:
@@ -134,7 +139,7 @@ def test_cuts_between_chunks_change_nothing(
     assert told(*chunks) == told(stream) == told(*bytewise(stream))
 
 
-@given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r"]))))
+@given(STREAMS)
 def test_frames_agree_with_a_plain_reading(lines: list[tuple[str, str]]) -> None:
     """Line by line, as the standard says it."""
     stream = "".join(line + end for line, end in lines)
@@ -153,7 +158,7 @@ def test_frames_agree_with_a_plain_reading(lines: list[tuple[str, str]]) -> None
     assert told(stream.encode()) == expected
 
 
-@given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r"]))), st.booleans())
+@given(STREAMS, st.booleans())
 def test_raw_bytes_joined_are_the_stream(lines: list[tuple[str, str]], whole: bool) -> None:
     stream = "".join(line + end for line, end in lines).encode()
     chunks = [stream] if whole else bytewise(stream)

@@ -31,13 +31,11 @@ class GeminiObserver:
         "finish_reason",
         "output_chars",
         "tool_calls",
-        "usage",
     )
 
     def __init__(self) -> None:
         self._has_output = False
         self._usage: WireUsage | None = None
-        self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.tool_calls = 0
         self.output_chars = 0
@@ -45,6 +43,10 @@ class GeminiObserver:
         self.complete = False
         self.ended = False
         self.failure: Refused | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        return None if self._usage is None else read_usage(self._usage)
 
     def frame(self, frame: Frame) -> None:
         if not frame.data:
@@ -75,7 +77,6 @@ class GeminiObserver:
     def _chunk(self, chunk: answers.Chunk) -> None:
         if (told := chunk.usage_metadata) is not None:
             self._usage = told if self._usage is None else merge_usage(self._usage, told)
-            self.usage = read_usage(self._usage)
         for candidate in chunk.candidates or ():
             self._candidate(candidate)
         if chunk.block_reason:

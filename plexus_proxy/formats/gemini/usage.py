@@ -30,18 +30,18 @@ class WrittenUsage(Struct, frozen=True, gc=False, rename="camel"):
 def merge_usage(known: WireUsage, told: WireUsage) -> WireUsage:
     """Counts of a stream so far and those of its next chunk: totals, so the last one of each
     counts and none is added."""
-
-    def latest(new: int | None, old: int | None) -> int | None:
-        return old if new is None else new
-
     return WireUsage(
-        latest(told.prompt_token_count, known.prompt_token_count),
-        latest(told.cached_content_token_count, known.cached_content_token_count),
-        latest(told.candidates_token_count, known.candidates_token_count),
-        latest(told.thoughts_token_count, known.thoughts_token_count),
-        latest(told.tool_use_prompt_token_count, known.tool_use_prompt_token_count),
-        latest(told.total_token_count, known.total_token_count),
+        _latest(told.prompt_token_count, known.prompt_token_count),
+        _latest(told.cached_content_token_count, known.cached_content_token_count),
+        _latest(told.candidates_token_count, known.candidates_token_count),
+        _latest(told.thoughts_token_count, known.thoughts_token_count),
+        _latest(told.tool_use_prompt_token_count, known.tool_use_prompt_token_count),
+        _latest(told.total_token_count, known.total_token_count),
     )
+
+
+def _latest(new: int | None, old: int | None) -> int | None:
+    return old if new is None else new
 
 
 def read_usage(wire: WireUsage) -> Usage:
