@@ -46,40 +46,57 @@ class Framer:
     def feed(self, chunk: bytes) -> list[Frame]:
         """Raises Garbled if a record does not end within MAX_FRAME_BYTES."""
         self._has_cr = self._has_cr or b"\r" in chunk
-        line_end = None if self._rest or self._after_cr else _line_end(chunk)
-        if line_end is None:
-            self._rest += chunk
-            frames, end = self._cut(self._rest)
-            del self._rest[:end]
-        else:
-            frames, end = _cut_whole(chunk, line_end)
-            if end < len(chunk):
-                self._rest += chunk[end:]
+        frames: list[Frame] = []
+        if self._rest or self._after_cr:
+            chunk = self._finish(chunk, frames)
+        if chunk:
+            start = self._cut(chunk, frames)
+            if start < len(chunk):
+                self._rest += chunk[start:]
+            elif self._has_cr:
+                self._after_cr = chunk.endswith(b"\r")
         if len(self._rest) > MAX_FRAME_BYTES:
             raise Garbled("The provider's stream holds an event without an end.")
         return frames
 
-    def _cut(self, buffer: bytearray) -> tuple[list[Frame], int]:
-        """The complete frames and where what is left begins."""
-        frames: list[Frame] = []
-        start = 0
+    def _finish(self, chunk: bytes, frames: list[Frame]) -> bytes:
+        """The frame that has begun, if the chunk ends it, and what the chunk holds beyond."""
+        buffer = self._rest
+        buffer += chunk
         at = self._searched
         if self._after_cr:  # the LF of a CR LF that was cut in two
             at = max(at, 1 if buffer.startswith(b"\n") else 0)
-        while True:
-            end = self._blank_line(buffer, at)
-            if end < 0:
-                break
-            raw = bytes(buffer[start:end])
-            frames.append(_frame(raw) if self._has_cr else _usual(raw, b"\n"))
-            start = at = end
-        if start:
-            self._after_cr = start == len(buffer) and buffer.endswith(b"\r")
-        # The blank line may have begun in what was searched: at most CR LF CR of it.
-        self._searched = max(at - start, len(buffer) - start - 3, 0)
-        return frames, start
+        end = self._blank_line(buffer, at)
+        if end < 0:
+            # The blank line may have begun in what was searched: at most CR LF CR of it.
+            self._searched = max(at, len(buffer) - 3)
+            return b""
+        raw = bytes(buffer[:end])
+        left = bytes(buffer[end:])
+        frames.append(_frame(raw) if self._has_cr else _usual(raw, b"\n"))
+        buffer.clear()
+        self._searched = 0
+        self._after_cr = not left and raw.endswith(b"\r")
+        return left
 
-    def _blank_line(self, buffer: bytearray, at: int) -> int:
+    def _cut(self, chunk: bytes, frames: list[Frame]) -> int:
+        """The frames of a chunk that begins with a record; gives where what is left begins."""
+        line_end = _line_end(chunk) if self._has_cr else b"\n"
+        start = 0
+        if line_end is None:
+            while (end := self._blank_line(chunk, start)) >= 0:
+                frames.append(_frame(chunk[start:end]))
+                start = end
+            return start
+        blank_line = line_end * 2
+        width = len(blank_line)
+        while (found := chunk.find(blank_line, start)) >= 0:
+            end = found + width
+            frames.append(_usual(chunk[start:end], line_end))
+            start = end
+        return start
+
+    def _blank_line(self, buffer: bytes | bytearray, at: int) -> int:
         """Where the next blank line ends, or -1."""
         if not self._has_cr:
             found = buffer.find(b"\n\n", at)
@@ -100,20 +117,6 @@ def _line_end(chunk: bytes) -> bytes | None:
         return b"\n"
     pairs = chunk.count(b"\r\n")
     return b"\r\n" if pairs == chunk.count(b"\r") == chunk.count(b"\n") else None
-
-
-def _cut_whole(chunk: bytes, line_end: bytes) -> tuple[list[Frame], int]:
-    """The frames of a chunk that begins with a record, and where what is left begins: nearly all
-    chunks are like this, and hold whole records only."""
-    frames: list[Frame] = []
-    start = 0
-    blank_line = line_end * 2
-    width = len(blank_line)
-    while (found := chunk.find(blank_line, start)) >= 0:
-        end = found + width
-        frames.append(_usual(chunk[start:end], line_end))
-        start = end
-    return frames, start
 
 
 def _usual(raw: bytes, line_end: bytes) -> Frame:
