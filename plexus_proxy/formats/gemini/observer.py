@@ -98,12 +98,12 @@ class GeminiObserver:
             self._end(word)
 
     def _part(self, part: answers.Part) -> None:
-        if part.is_empty:
+        if part.text:
+            self.output_chars += len(part.text)
+        elif part.is_empty:
             return
         self.committed = True
         self._has_output = self._has_output or part.is_output
-        if part.text:
-            self.output_chars += len(part.text)
         if part.function_call is not None:
             self.tool_calls += 1
             self.output_chars += len(answers.argument_text(part.function_call))
