@@ -53,10 +53,14 @@ def base64_of(content: bytes) -> str:
 
 async def ask(builder: StandBuilder, site: str, upstream: str) -> tuple[int, Any, list[Any]]:
     """Status, answer, and what reached the provider, of a Messages client."""
-    builder.chat.enqueue(Whole(body(upstream, SAID)))
+    builder.providers["chat"].enqueue(Whole(body(upstream, SAID)))
     async with builder.started() as stand:
         reply = await stand.gateway.ask("messages", question(site, f"to-{upstream}"))
-    return reply.status, json.loads(reply.body), [each.json() for each in builder.chat.requests]
+    return (
+        reply.status,
+        json.loads(reply.body),
+        [each.json() for each in builder.providers["chat"].requests],
+    )
 
 
 async def test_a_gemini_provider_gets_the_content(matrix_builder: StandBuilder, site: str) -> None:

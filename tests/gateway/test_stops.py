@@ -28,7 +28,7 @@ def question(client: str, stream: bool) -> dict[str, Any]:
 async def test_a_stream_ends_at_the_sequence_and_the_provider_is_let_go(
     matrix_builder: StandBuilder, client: str
 ) -> None:
-    upstream = matrix_builder.chat
+    upstream = matrix_builder.providers["chat"]
     sent = [Chunk(frame) for frame in frames("responses", SAYS)]
     end = next(at for at, each in enumerate(sent) if b"output_text.done" in each.data)
     upstream.enqueue(Head(), *sent[:end], Hang())  # it would talk on and on
@@ -53,7 +53,7 @@ async def test_a_stream_ends_at_the_sequence_and_the_provider_is_let_go(
 
 
 async def test_a_whole_answer_ends_at_the_sequence(matrix_builder: StandBuilder) -> None:
-    matrix_builder.chat.enqueue(Whole(body("responses", SAYS)))
+    matrix_builder.providers["chat"].enqueue(Whole(body("responses", SAYS)))
     async with matrix_builder.started() as stand:
         url = f"{stand.gateway.url}/v1beta/models/to-responses:generateContent"
         asked = {

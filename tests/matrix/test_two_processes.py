@@ -35,7 +35,7 @@ async def test_another_process_has_the_thinking_too(
     matrix_builder: StandBuilder, client: str, provider: str, stream: bool
 ) -> None:
     """The client echoes only the call."""
-    upstream = matrix_builder.chat
+    upstream = matrix_builder.providers["chat"]
     upstream.enqueue(*answering(provider, THINKS, stream=stream))
     upstream.enqueue(*answering(provider, DONE, stream=stream))
     first = question(client)
