@@ -6,7 +6,6 @@ and without the feature, so that what differs is the feature's alone.
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +37,6 @@ def merged(into: Mapping[str, Any], more: Mapping[str, Any]) -> Json:
 
 
 HELLO, THERE = "Hello.", "Are you there?"
-_MESSAGES = "messages"
 
 
 def request_of(client: str, fields: Mapping[str, Any], parts: Any = (), turns: Any = ()) -> Json:
@@ -558,7 +556,3 @@ FEATURES: dict[str, tuple[Feature, ...]] = {
     "responses": RESPONSES,
     "gemini": GEMINI,
 }
-
-
-def text_of(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
