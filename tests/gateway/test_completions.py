@@ -1,7 +1,7 @@
 """Legacy completions through the whole gateway: raw, and by the official openai SDK."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,24 +12,23 @@ from openai.types import Completion
 from support.answers import chat_error, messages_error
 from support.fake_provider import Chunk, FakeProvider, Head, Received, Step, Whole
 from support.gateway import Stand, StandBuilder
-from support.matrix import FORMATS, Matrix
+from support.matrix import FORMATS
 from support.sdks import openai_settings
-from support.strict_chat import problems as chat_problems
 from support.strict_completions import read_completion, read_completions
-from support.strict_gemini import problems as gemini_problems
-from support.strict_messages import problems as messages_problems
-from support.strict_responses_request import problems as responses_problems
+from support.strict_provider import problems
 from support.wire import ROLE, chunk, data
 
 PATH = "/v1/completions"
 SAYS = (Thought("Hm, SECRET."), Text("Teal is\n a colour."))
 SAID = Case("said", SAYS, usage=Usage(9, 4, 0, 3, 8))
-PROBLEMS = {
-    "chat": chat_problems,
-    "messages": messages_problems,
-    "responses": responses_problems,
-    "gemini": gemini_problems,
-}
+Playing = tuple[Stand, FakeProvider]
+
+
+@pytest.fixture
+async def playing(matrix_builder: StandBuilder) -> AsyncIterator[Playing]:
+    """A gateway whose alias `to-<format>` leads to one server that can play every format."""
+    async with matrix_builder.started() as stand:
+        yield stand, stand.provider("chat")
 
 
 def answering(upstream: FakeProvider, fmt: str, case: Case) -> None:
@@ -71,9 +70,9 @@ async def create(stand: Stand, stream: bool, **request: Any) -> Completion:
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_the_sdk_is_answered_by_providers_of_every_format(
-    matrix: Matrix, fmt: str, stream: bool
+    playing: Playing, fmt: str, stream: bool
 ) -> None:
-    stand, upstream = matrix
+    stand, upstream = playing
     answering(upstream, fmt, SAID)
     found = await create(
         stand, stream, model=f"to-{fmt}", prompt="What is teal?", max_tokens=30, stop="###"
@@ -87,7 +86,7 @@ async def test_the_sdk_is_answered_by_providers_of_every_format(
     assert found.usage.prompt_tokens_details is not None
     assert found.usage.prompt_tokens_details.cached_tokens == 4
     (received,) = upstream.requests
-    assert not PROBLEMS[fmt](received.json())
+    assert not problems(received)
     assert b"What is teal?" in received.body
     row = await stand.gateway.row()
     assert (row["client_format"], row["provider_format"]) == ("completions", fmt)
@@ -96,8 +95,8 @@ async def test_the_sdk_is_answered_by_providers_of_every_format(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 @pytest.mark.parametrize("fmt", FORMATS)
-async def test_strict_clients_read_every_answer(matrix: Matrix, fmt: str, stream: bool) -> None:
-    stand, upstream = matrix
+async def test_strict_clients_read_every_answer(playing: Playing, fmt: str, stream: bool) -> None:
+    stand, upstream = playing
     answering(upstream, fmt, SAID)
     fields: dict[str, Any] = {"model": f"to-{fmt}", "prompt": ["What is teal?"], "echo": True}
     if stream:
@@ -111,15 +110,15 @@ async def test_strict_clients_read_every_answer(matrix: Matrix, fmt: str, stream
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-async def test_a_gap_is_filled(matrix: Matrix, fmt: str) -> None:
-    stand, upstream = matrix
+async def test_a_gap_is_filled(playing: Playing, fmt: str) -> None:
+    stand, upstream = playing
     answering(upstream, fmt, Case("middle", (Text("    return x"),)))
     before, after = "def f(x):\n", "\n\nprint(f(1))\n"
     found = await create(stand, False, model=f"to-{fmt}", prompt=before, suffix=after)
     assert found.choices[0].text == "    return x"
     (received,) = upstream.requests
     sent = received.json()
-    assert not PROBLEMS[fmt](sent)
+    assert not problems(received)
     assert json.dumps(f"<before>{before}</before><after>{after}</after>") in json.dumps(sent)
     assert "You fill the gap in a text." in json.dumps(sent)
 

@@ -10,6 +10,7 @@ from support.answers import VOICES
 from support.fake_provider import Chunk, Head, Pause
 from support.gateway import FORMATS, Reply, Stand, StandBuilder, ask_body, posted, spoken_text
 from support.judges import read_stream
+from support.sdks import sdks_of
 
 from plexus_proxy.gateway import routes
 from plexus_proxy.upstream import stall
@@ -60,9 +61,10 @@ async def test_silence_is_bridged_by_keep_alives_a_client_ignores(stand: Stand, 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_formats_own_sdk_survives_them(stand: Stand, fmt: str) -> None:
-    heard = await asyncio.gather(
-        *(ask(stand, fmt, f"to-{upstream}", stream=True) for upstream in FORMATS)
-    )
+    async with sdks_of(stand) as sdks:
+        heard = await asyncio.gather(
+            *(ask(sdks, fmt, f"to-{upstream}", stream=True) for upstream in FORMATS)
+        )
     assert {(each.text, each.end) for each in heard} == {("Teal is a colour.", "stop")}
 
 

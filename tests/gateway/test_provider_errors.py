@@ -291,6 +291,7 @@ async def test_an_error_event_in_mid_stream_ends_it_in_band(
     ],
     ids=["flat", "nested", "untyped"],
 )
+@pytest.mark.provider_breaks_grammar
 async def test_a_responses_provider_may_say_error_in_other_words(
     stand: Stand, fmt: str, event: dict[str, Any]
 ) -> None:

@@ -336,6 +336,7 @@ async def test_usage_told_twice_counts_once(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.provider_breaks_grammar
 async def test_an_answer_of_reasoning_only_is_counted(stand: Stand, fmt: str) -> None:
     stand.chat.enqueue(
         Head(),
