@@ -1,4 +1,5 @@
-"""Where templates/, static/, sql/ and catalogue/ are: in the wheel, else in the checkout."""
+"""Where templates/, static/, sql/ and catalogue/ are: in the wheel, else in the checkout. And the
+vocabulary of the tokenizer, which is in the package itself."""
 
 from pathlib import Path
 
@@ -11,3 +12,4 @@ MIGRATIONS = _ROOT / "sql" / "migrations"
 QUERIES = _ROOT / "sql" / "queries"
 CATALOGUE = _ROOT / "catalogue" / "models.json"
 EXAMPLE_CONFIG = _ROOT / "config" / "plexus.example.yaml"
+VOCABULARY = _PACKAGE / "tokens" / "o200k_base.tiktoken.xz"

@@ -12,7 +12,7 @@ NAME = PACKAGE.name
 TABLE = (
     ("errors · settings · resources · log · tasks · crypto · drain · egress",),
     ("formats", "config", "db"),
-    ("adapters", "routing", "usage", "vault"),
+    ("adapters", "routing", "usage", "vault", "tokens"),
     ("upstream", "demo"),
     ("gateway",),
     ("manage",),
