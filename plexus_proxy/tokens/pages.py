@@ -1,0 +1,82 @@
+"""What documents and recordings cost: pages and seconds, as far as a look at the file tells. Pure.
+
+Sources: Anthropic documentation, "PDF support", "Estimate your costs" (1,500 to 3,000 tokens a
+page, and each page as a picture besides); Google, "Document understanding" (258 a page; from
+Gemini 3 on 560) and "Audio understanding" (32 a second); OpenAI, "Realtime costs" (10 a second).
+"""
+
+import binascii
+import math
+import re
+
+from plexus_proxy.tokens.pictures import Family, has_resolutions
+
+DEFAULT_PAGES = 5
+"""Of a document whose bytes we do not have: a URL, a file at the provider."""
+_BYTES_PER_PAGE = 50_000
+"""Where the pages cannot be seen, because the file packs its objects."""
+_MAX_PAGES = 1000
+"""More than any provider takes: a file that says more is not believed."""
+_LOOK_BYTES = 768 * 1024
+"""So much of both ends of a file is looked at: it need not be unpacked whole, and says it there."""
+_PAGE_TREE = re.compile(
+    rb"/Type\s*/Pages\b[^>]{0,400}?/Count\s+(\d+)|/Count\s+(\d+)[^>]{0,400}?/Type\s*/Pages\b"
+)
+_PAGE = re.compile(rb"/Type\s*/Page\b")
+
+_TEXT_TOKENS_PER_PAGE = 1500
+_PICTURE_TOKENS_PER_PAGE = 1500
+_GEMINI_PAGE = 258
+_GEMINI_3_PAGE = 560
+
+_BYTES_PER_S = 16_000
+"""Of what is compressed: 128 kbit/s."""
+_WAV_RATE = slice(28, 32)
+_AUDIO_TOKENS_PER_S: dict[Family, int] = {"openai": 10, "anthropic": 10, "gemini": 32}
+
+
+def document_tokens(family: Family, model: str, pages: int) -> int:
+    if family == "gemini":
+        return pages * (_GEMINI_3_PAGE if has_resolutions(model) else _GEMINI_PAGE)
+    return pages * (_TEXT_TOKENS_PER_PAGE + _PICTURE_TOKENS_PER_PAGE)
+
+
+def pages_in(data: str) -> int:
+    """Of a file in base64; at least 1."""
+    size = bytes_in(data)
+    head, tail = _ends(data)
+    trees = [int(first or second) for first, second in _PAGE_TREE.findall(head + b"\n" + tail)]
+    if counts := [count for count in trees if 0 < count <= _MAX_PAGES]:
+        return max(counts)
+    if seen := len(_PAGE.findall(head)) + len(_PAGE.findall(tail)):
+        return min(seen, _MAX_PAGES)
+    return min(max(1, math.ceil(size / _BYTES_PER_PAGE)), _MAX_PAGES)
+
+
+def audio_tokens(family: Family, data: str, format: str) -> int:
+    """Of a recording in base64."""
+    rate = _BYTES_PER_S
+    if format == "wav":
+        header = _decoded(data[:64])
+        rate = int.from_bytes(header[_WAV_RATE], "little") or rate
+    return math.ceil(bytes_in(data) / rate * _AUDIO_TOKENS_PER_S[family])
+
+
+def bytes_in(data: str) -> int:
+    """How many bytes a text in base64 holds."""
+    return len(data) * 3 // 4 - data[-2:].count("=")
+
+
+def _ends(data: str) -> tuple[bytes, bytes]:
+    """Both ends of a file, without overlap."""
+    chars = _LOOK_BYTES // 3 * 4
+    if len(data) <= 2 * chars:
+        return _decoded(data), b""
+    return _decoded(data[:chars]), _decoded(data[-chars - len(data) % 4 :])
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return binascii.a2b_base64(data)
+    except (binascii.Error, ValueError):
+        return b""
