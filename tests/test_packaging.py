@@ -17,6 +17,7 @@ import pytest
 from support.program import Program
 
 ROOT = Path(__file__).parent.parent
+VOCABULARY = "plexus_proxy/tokens/o200k_base.tiktoken.xz"
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,7 @@ def test_the_wheel_contains_all_modules_and_resources(wheel: Path) -> None:
     for path in ("config/plexus.example.yaml", "catalogue/models.json"):
         assert f"plexus_proxy/_resources/{path}" in names
     assert "plexus_proxy/_resources/catalogue/LICENSE.genai-prices" in names
+    assert VOCABULARY in names
 
 
 def test_the_wheel_contains_nothing_else(wheel: Path) -> None:
@@ -58,7 +60,7 @@ def test_the_wheel_contains_nothing_else(wheel: Path) -> None:
         if not re.match(
             r"plexus_proxy/(_resources/(templates|static|sql|config|catalogue)/|.*\.py$)", name
         )
-        and name != "plexus_proxy/tokens/o200k_base.tiktoken.xz"
+        and name != VOCABULARY
         and not re.match(r"plexus_proxy-[^/]+\.dist-info/", name)
     ]
     assert not strange
@@ -184,3 +186,18 @@ def test_the_wheel_serves_unprivileged_with_read_only_code_from_any_folder(
     assert (base / "data" / "plexus.yaml").exists()
     assert (base / "data" / "plexus.db").exists()
     assert _files(base) == before
+
+
+def test_the_wheel_counts_tokens_unprivileged(installed: tuple[Path, Sequence[str]]) -> None:
+    """The helper process, with the vocabulary from the wheel; frames are length + MessagePack."""
+    base, prefix = installed
+    run = subprocess.run(
+        [*prefix, str(base / "venv" / "bin" / "python"), "-P", "-m", "plexus_proxy.tokens"],
+        cwd="/",
+        env={"PATH": os.environ["PATH"]},
+        input=b"\0\0\0\x0e\x92\x07\x91\xaahello reef",
+        capture_output=True,
+        timeout=60,
+    )
+    assert run.stderr == b""
+    assert run.stdout == b"\0\0\0\x03\x92\0\0" + b"\0\0\0\x03\x92\x07\x02"
