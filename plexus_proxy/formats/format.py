@@ -154,6 +154,24 @@ class Relay(Protocol):
         ...
 
 
+class TokenCount(Struct, frozen=True, kw_only=True):
+    """How an API counts the tokens of a request without answering it. Pure functions."""
+
+    url: Callable[[str], str]
+    """URL that answers requests → the one that counts them."""
+    read: Callable[[bytes], bytes]
+    """A client's body → that of the request it asks about. Raises BadRequest."""
+    forward: Callable[[bytes, bytes, str], bytes]
+    """(client's body, body of its request made fit for a provider of the same format, provider's
+    model) → the body for that provider's count."""
+    write: Callable[[bytes, str], bytes]
+    """(body of a request as `write_request` made it, model) → the body for the provider's count,
+    without the fields that it would refuse."""
+    read_answer: Callable[[bytes], int]
+    """Raises Garbled."""
+    write_answer: Callable[[int], bytes]
+
+
 class ClientFormat(Struct, frozen=True, kw_only=True):
     """What clients may speak. All functions are pure; errors they raise are PlexusErrors."""
 
@@ -179,6 +197,8 @@ class Format(ClientFormat, frozen=True, kw_only=True):
     """(model, stream) → path below a provider's base URL."""
     done: bytes
     """The terminal frame of a complete stream."""
+    token_count: TokenCount | None = None
+    """None: the API counts nothing."""
 
     splice: Callable[[Call, str, Mapping[str, Any]], bytes]
     """The client's body with another model name and extra top-level fields; nothing else changes,

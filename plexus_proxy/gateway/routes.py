@@ -11,9 +11,10 @@ from plexus_proxy import tasks
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.demo.server import DEMO
 from plexus_proxy.errors import PlexusError
-from plexus_proxy.formats.format import Asked, ClientFormat
+from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat, Format
 from plexus_proxy.formats.registry import CLIENT_FORMATS, FORMATS
 from plexus_proxy.gateway import models
+from plexus_proxy.gateway.counting import Counting
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
 from plexus_proxy.gateway.replies import (
@@ -24,6 +25,7 @@ from plexus_proxy.gateway.replies import (
     unknown_path,
     wrong_method,
 )
+from plexus_proxy.tokens.counter import token_counter
 from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
 from plexus_proxy.usage.catalogue import shipped
@@ -31,6 +33,7 @@ from plexus_proxy.usage.recorder import RECORDER
 from plexus_proxy.vault.reasoning import VAULT
 
 GATEWAY = web.AppKey("gateway", Gateway)
+COUNTING = web.AppKey("counting", Counting)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CLIENT_PATHS = {
@@ -39,9 +42,14 @@ _CLIENT_PATHS = {
     "/v1/messages": "messages",
     "/v1/responses": "responses",
 }
+_COUNTING_PATHS = {
+    "/v1/messages/count_tokens": "messages",
+    "/v1/responses/input_tokens": "responses",
+}
 _GEMINI_VERSIONS = ("v1beta", "v1", "v1alpha")
 _VERBS = {"generateContent": False, "streamGenerateContent": True}
 """Verb of a Gemini path → whether it streams."""
+_COUNT_VERB = "countTokens"
 _CORS = {
     "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
     "access-control-allow-headers": (
@@ -61,7 +69,14 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
         watch.sweep(asyncio.get_running_loop().time())
 
     app[models.MODELS] = models.ModelLists(shipped())
-    async with http_upstream() as upstream, tasks.every(SWEEP_S, sweep, name="stall sweep"):
+    async with (
+        http_upstream() as upstream,
+        token_counter() as counter,
+        tasks.every(SWEEP_S, sweep, name="stall sweep"),
+    ):
+        counting = Counting(app[CONFIG], upstream, counter, FORMATS, Random())
+        app[COUNTING] = counting
+        app[RECORDER].on_row = counting.learn
         dispatcher = Dispatcher(upstream, FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
         app[GATEWAY] = Gateway(
             app[CONFIG], dispatcher, app[RECORDER], watch, vault, FORMATS, Random()
@@ -74,6 +89,8 @@ def setup(app: web.Application) -> None:
     app.on_response_prepare.append(stamp)
     for path, name in _CLIENT_PATHS.items():
         app.router.add_route("*", path, _serving(CLIENT_FORMATS[name]))
+    for path, name in _COUNTING_PATHS.items():
+        app.router.add_route("*", path, partial(_count, fmt=FORMATS[name]))
     for version in _GEMINI_VERSIONS:
         for collection in ("models", "tunedModels"):  # before the names, which may hold colons too
             path = f"/{version}/{collection}/{{call:.+:.+}}"
@@ -98,6 +115,12 @@ def _serving(fmt: ClientFormat) -> Handler:
     return serve
 
 
+async def _count(request: web.Request, fmt: Format) -> web.StreamResponse:
+    if request.method != "POST":
+        return _preflight(request) or wrong_method(request, fmt, ("POST",))
+    return await request.app[COUNTING].serve(request, fmt, IN_BODY)
+
+
 async def _serve_gemini(request: web.Request, collection: str) -> web.StreamResponse:
     """The model and the verb are in the path; the model may hold slashes and colons."""
     fmt = FORMATS["gemini"]
@@ -108,6 +131,8 @@ async def _serve_gemini(request: web.Request, collection: str) -> web.StreamResp
     model, _, verb = request.match_info["call"].rpartition(":")
     if collection == "tunedModels":
         model = f"tunedModels/{model}"
+    if verb == _COUNT_VERB:
+        return await request.app[COUNTING].serve(request, fmt, Asked(model))
     if verb not in _VERBS:
         return unknown_path(request, FORMATS)
     stream = _VERBS[verb]

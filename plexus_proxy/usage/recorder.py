@@ -51,6 +51,8 @@ class Recorder:
         self.in_flight = InFlight()
         self.lost_rows = 0
         """Rows that found neither the database nor room on the disk."""
+        self.on_row: Callable[[UsageRow], None] | None = None
+        """Told of every row as it is submitted: cheap, and never raises."""
         self._store = store
         self._spool = spool
         self._queue_rows = queue_rows
@@ -67,6 +69,8 @@ class Recorder:
     def submit(self, row: UsageRow) -> None:
         """Take the row of a finished request. Never waits, never fails."""
         self._pending.append(row)
+        if self.on_row is not None:
+            self.on_row(row)
         if len(self._pending) >= self._queue_rows:
             self._overflow()
 

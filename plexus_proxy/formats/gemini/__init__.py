@@ -4,8 +4,10 @@ from urllib.parse import quote
 
 from plexus_proxy.formats.format import Format
 from plexus_proxy.formats.gemini.call import read_call, splice
+from plexus_proxy.formats.gemini.count import TOKEN_COUNT
 from plexus_proxy.formats.gemini.errors import read_error, write_error
 from plexus_proxy.formats.gemini.headers import provider_headers
+from plexus_proxy.formats.gemini.names import qualified
 from plexus_proxy.formats.gemini.observer import GeminiObserver, is_usage_only
 from plexus_proxy.formats.gemini.request_reader import read_request
 from plexus_proxy.formats.gemini.request_writer import write_request
@@ -13,13 +15,10 @@ from plexus_proxy.formats.gemini.response import read_response, write_response
 from plexus_proxy.formats.gemini.stream_reader import GeminiReader
 from plexus_proxy.formats.gemini.stream_writer import DONE, KEEPALIVE, GeminiWriter, stream_error
 
-_COLLECTIONS = ("models/", "tunedModels/")
-
 
 def _endpoint(model: str, stream: bool) -> str:
-    name = model if model.startswith(_COLLECTIONS) else f"models/{model}"
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return f"/v1beta/{quote(name, safe='/:@')}:{verb}"
+    return f"/v1beta/{quote(qualified(model), safe='/:@')}:{verb}"
 
 
 FORMAT = Format(
@@ -27,6 +26,7 @@ FORMAT = Format(
     endpoint=_endpoint,
     done=DONE,
     keepalive=KEEPALIVE,
+    token_count=TOKEN_COUNT,
     read_call=lambda body, asked: read_call(body, asked.model, asked.stream),
     splice=splice,
     read_request=lambda body, asked: read_request(body, asked.model, asked.stream),

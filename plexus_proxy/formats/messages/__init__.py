@@ -2,6 +2,7 @@
 
 from plexus_proxy.formats.format import Format
 from plexus_proxy.formats.messages.call import read_call, splice
+from plexus_proxy.formats.messages.count import TOKEN_COUNT
 from plexus_proxy.formats.messages.errors import read_error, write_error
 from plexus_proxy.formats.messages.headers import provider_headers
 from plexus_proxy.formats.messages.observer import MessagesObserver, is_usage_only
@@ -16,6 +17,7 @@ FORMAT = Format(
     endpoint=lambda _model, _stream: "/messages",
     done=STOP,
     keepalive=PING,
+    token_count=TOKEN_COUNT,
     read_call=read_call,
     splice=splice,
     read_request=read_request,

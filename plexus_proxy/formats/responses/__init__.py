@@ -4,6 +4,7 @@ from plexus_proxy.formats.chat.errors import read_error, write_error
 from plexus_proxy.formats.chat.headers import provider_headers
 from plexus_proxy.formats.format import Format
 from plexus_proxy.formats.responses.call import read_call, splice
+from plexus_proxy.formats.responses.count import TOKEN_COUNT
 from plexus_proxy.formats.responses.errors import stream_error
 from plexus_proxy.formats.responses.observer import ResponsesObserver
 from plexus_proxy.formats.responses.request_reader import read_request
@@ -17,6 +18,7 @@ FORMAT = Format(
     endpoint=lambda _model, _stream: "/responses",
     done=b"",  # response.completed has said it all
     keepalive=KEEPALIVE,
+    token_count=TOKEN_COUNT,
     read_call=read_call,
     splice=splice,
     read_request=read_request,
