@@ -20,7 +20,7 @@ _MAX_PAGES = 1000
 _LOOK_BYTES = 768 * 1024
 """So much of both ends of a file is looked at: it need not be unpacked whole, and says it there."""
 _PAGE_TREE = re.compile(
-    rb"/Type\s*/Pages\b[^>]{0,400}?/Count\s+(\d+)|/Count\s+(\d+)[^>]{0,400}?/Type\s*/Pages\b"
+    rb"/Type\s*/Pages\b[^>]{0,400}?/Count\s+(\d{1,6})|/Count\s+(\d{1,6})[^>]{0,400}?/Type\s*/Pages\b"
 )
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 
@@ -32,6 +32,8 @@ _GEMINI_3_PAGE = 560
 _BYTES_PER_S = 16_000
 """Of what is compressed: 128 kbit/s."""
 _WAV_RATE = slice(28, 32)
+_MIN_WAV_BYTES_PER_S = 1000
+"""Less is no recording: the header is cut or damaged."""
 _AUDIO_TOKENS_PER_S: dict[Family, int] = {"openai": 10, "anthropic": 10, "gemini": 32}
 
 
@@ -55,10 +57,9 @@ def pages_in(data: str) -> int:
 
 def audio_tokens(family: Family, data: str, format: str) -> int:
     """Of a recording in base64."""
-    rate = _BYTES_PER_S
-    if format == "wav":
-        header = _decoded(data[:64])
-        rate = int.from_bytes(header[_WAV_RATE], "little") or rate
+    rate = int.from_bytes(_decoded(data[:64])[_WAV_RATE], "little") if format == "wav" else 0
+    if rate < _MIN_WAV_BYTES_PER_S:
+        rate = _BYTES_PER_S
     return math.ceil(bytes_in(data) / rate * _AUDIO_TOKENS_PER_S[family])
 
 

@@ -170,4 +170,4 @@ def _is_text(media_type: str | None) -> bool:
 
 def _text(json: Raw) -> str:
     """JSON without the client's spaces and line breaks, as no provider shows them to its model."""
-    return msgspec.json.format(bytes(json), indent=-1).decode()
+    return msgspec.json.format(bytes(json), indent=-1).decode("utf-8", "replace")

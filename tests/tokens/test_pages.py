@@ -32,6 +32,7 @@ FILLING = b"stream\n" + bytes(range(256)) * 12_000 + b"endstream\n"
         pytest.param(b"%PDF-1.7\n" + bytes(10), 1, id="small and packed"),
         pytest.param(b"%PDF-1.7\n" + bytes(500_000), 11, id="large and packed"),
         pytest.param(TREE.replace(b"12", b"99999999"), 1, id="incredible"),
+        pytest.param(TREE.replace(b"12", b"9" * 10_000), 1, id="more digits than a number has"),
         pytest.param(b"%PDF-1.7\n" + bytes(60_000_000), 1000, id="huge"),
     ],
 )
@@ -81,6 +82,7 @@ def wav(seconds: float, bytes_per_s: int) -> bytes:
         pytest.param("openai", wav(10, 32_000), "wav", 100, id="openai wav"),
         pytest.param("openai", bytes(160_000), "mp3", 100, id="openai mp3"),
         pytest.param("gemini", b"RIFF", "wav", 1, id="cut wav"),
+        pytest.param("openai", wav(160_000, 1), "wav", 100, id="damaged wav"),
     ],
 )
 def test_tokens_of_a_recording(family: Family, data: bytes, format: str, tokens: int) -> None:

@@ -99,6 +99,12 @@ RESULT = ToolResult(call_id="c1", parts=(Text(text="cold"), Image(data=png(512, 
             0,
             id="foreign",
         ),
+        pytest.param(
+            Foreign(format="messages", type="x", json=Raw(b'["\xff"]')),
+            ('["\ufffd"]',),
+            0,
+            id="foreign bytes that are no text",
+        ),
     ],
 )
 def test_a_part(part: Part, texts: tuple[str, ...], fixed: int) -> None:
