@@ -149,6 +149,9 @@ class _Helper:
         try:
             stdin.write(frames.framed(ask))
             return await answer
+        except (OSError, RuntimeError) as error:  # RuntimeError: uvloop's word for a closed pipe
+            self.kill()
+            raise CannotCount("the helper process takes no more") from error
         finally:
             self._waiting.pop(ask.id, None)
 

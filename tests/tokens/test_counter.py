@@ -275,7 +275,48 @@ async def _whole_life() -> int:
     return pid
 
 
-@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+async def _many_deaths() -> None:
+    counter = TokenCounter(limit_s=60)
+    for pause in (0, 0.0005, 0.002, 0.01):  # before, while and after the death is noticed
+        assert await counter.count(HELLO) == 2
+        os.kill(pid_of(counter), signal.SIGKILL)
+        await asyncio.sleep(pause)
+        told = await asyncio.gather(*(counter.count(["a"] * size) for size in range(1, 9)))
+        assert told == list(range(1, 9))
+    await counter.close()
+
+
+LOOPS = pytest.mark.parametrize(
+    "factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+
+
+@LOOPS
+def test_a_death_at_any_moment_costs_no_answer(factory: object) -> None:
+    with asyncio.Runner(loop_factory=factory) as runner:  # type: ignore[arg-type]
+        runner.run(_many_deaths())
+    gc.collect()
+
+
+async def test_a_pipe_that_takes_no_more_is_a_death_too(
+    counter: TokenCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await counter.count(HELLO)
+    first = pid_of(counter)
+    running = counter._helper()
+    assert running is not None
+
+    def refuse(_: bytes) -> None:
+        raise RuntimeError("unable to perform operation on <UnixWritePipeTransport>")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running._process.stdin, "write", refuse)
+        assert await counter.count(HELLO) == 2
+    assert counter.pid != first
+    await is_gone(first)
+
+
+@LOOPS
 def test_nothing_is_left_behind_and_nothing_warns(factory: object) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:  # type: ignore[arg-type]
         pid = runner.run(_whole_life())
