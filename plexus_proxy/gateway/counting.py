@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from random import Random
 
 from aiohttp import web
-from msgspec import structs
+from msgspec import Struct, structs
 
 from plexus_proxy.adapters.registry import adapted
 from plexus_proxy.config.snapshot import Snapshot
@@ -219,19 +219,14 @@ class _Quoted(Exception):
         self.refusal = refusal
 
 
-class _Work:
+class _Work(Struct, frozen=True, gc=False):
     """One count: the client's body, the request it asks about, and where that would go."""
 
-    __slots__ = ("body", "call", "candidate", "client", "request_id")
-
-    def __init__(
-        self, body: bytes, call: Call, client: Format, candidate: Candidate, request_id: str
-    ) -> None:
-        self.body = body
-        self.call = call
-        self.client = client
-        self.candidate = candidate
-        self.request_id = request_id
+    body: bytes
+    call: Call
+    client: Format
+    candidate: Candidate
+    request_id: str
 
     def conversation(self) -> Conversation:
         """Raises BadRequest."""
