@@ -130,6 +130,26 @@ class ServerTool(Struct, frozen=True, kw_only=True):
     json: Raw
 
 
+class Location(Struct, frozen=True, omit_defaults=True):
+    """About where the user is, for a search."""
+
+    city: str | None = None
+    region: str | None = None
+    country: str | None = None
+    timezone: str | None = None
+
+
+class WebSearch(ServerTool, frozen=True, kw_only=True):
+    """The one tool of providers that all formats know; at most one of the lists of domains."""
+
+    allowed_domains: tuple[str, ...] = ()
+    blocked_domains: tuple[str, ...] = ()
+    location: Location | None = None
+    max_uses: int | None = None
+    context_size: str | None = None
+    """How much of what is found the model gets to read: low, medium or high."""
+
+
 class ToolChoice(Struct, frozen=True):
     """`names` narrows the choice: one name with mode "required" forces that tool."""
 
@@ -234,6 +254,8 @@ class Crossing(Struct, kw_only=True):
     """Stop sequences that the provider cannot be told, so that we watch for them."""
     answer_tool: bool = False
     """The answer is the input of a forced tool: see `answertool.py`."""
+    searches: bool = False
+    """The provider has been offered the client's web search."""
     custom_tools: set[str] = msgspec.field(default_factory=set[str])
     """Client names of custom tools that are emulated as functions with one `input` string."""
 

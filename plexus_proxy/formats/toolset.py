@@ -1,31 +1,48 @@
 """The tools of a conversation as another format's provider may be offered them."""
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats.conversation import Conversation, Crossing, ServerTool, Tool
+from plexus_proxy.formats.conversation import (
+    Conversation,
+    Crossing,
+    ServerTool,
+    Tool,
+    WebSearch,
+)
 
 
 def offered_tools(
-    conversation: Conversation, crossing: Crossing, *, narrowed: bool = True
+    conversation: Conversation,
+    crossing: Crossing,
+    *,
+    search: WebSearch | None = None,
+    narrowed: bool = True,
 ) -> list[Tool]:
     """The client's own tools, each name once, `narrowed` to those its choice allows.
 
-    Tools that a provider would execute belong to that provider: they are dropped, and refused when
-    nothing else is offered or one of them is forced. Raises BadRequest.
+    Tools that a provider would execute belong to that provider, but for the `search` that is
+    offered beside these: they are dropped, and refused when nothing else is offered or one of them
+    is forced. Raises BadRequest.
     """
     choice = conversation.tool_choice
     tools: dict[str, Tool] = {}
     servers: dict[str, ServerTool] = {}
     for tool in conversation.tools:
-        if isinstance(tool, ServerTool):
-            servers[tool.name] = tool
-        elif tool.name not in tools:
-            tools[tool.name] = tool
-    if len(tools) < len(conversation.tools):
+        if isinstance(tool, Tool):
+            tools.setdefault(tool.name, tool)
+        else:
+            servers.setdefault(tool.name, tool)
+    offered = len(tools) + (search is not None)
+    if offered < len(conversation.tools):
         conversation.lose("tools", crossing)
-    names = choice.names if choice and choice.mode != "none" else ()
+    barred = choice is not None and choice.mode == "none"
+    names = choice.names if choice and not barred else ()
     forced = choice is not None and choice.mode == "required"
-    foreign = [tool for name, tool in servers.items() if not tools or (forced and name in names)]
-    if foreign:
+    foreign = [
+        tool
+        for name, tool in servers.items()
+        if tool is not search and (not offered or (forced and name in names and name not in tools))
+    ]
+    if foreign and not barred:
         raise BadRequest(
             f"The tool '{foreign[0].name}' ({foreign[0].type}) is executed by the provider it"
             " belongs to; this model's provider has none like it.",

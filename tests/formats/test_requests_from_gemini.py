@@ -539,15 +539,15 @@ def test_server_tools_are_carried_by_their_field() -> None:
         ("gemini", "googleSearch", "googleSearch"),
         ("gemini", "codeExecution", "codeExecution"),
     ]
-    assert bytes(servers[0].json) == b'{"time_range_filter": {}}'
+    assert bytes(servers[0].json) == b'{"timeRangeFilter":{}}'
     over = crossing()
     body = to_messages(
-        read(tools=[{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]), over
+        read(tools=[{"codeExecution": {}}, {"functionDeclarations": [{"name": "f"}]}]), over
     )
     assert [tool["name"] for tool in body["tools"]] == ["f"]
     assert over.dropped == ["tools"]
     with pytest.raises(BadRequest):
-        to_messages(read(tools=[{"googleSearch": {}}]))
+        to_messages(read(tools=[{"codeExecution": {}}]))
 
 
 @pytest.mark.parametrize(

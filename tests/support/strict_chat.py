@@ -14,6 +14,7 @@ FIELDS = {
     "temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls",
     "response_format", "reasoning_effort", "verbosity", "service_tier", "user",
     "prompt_cache_key", "seed", "n", "presence_penalty", "frequency_penalty",
+    "web_search_options",
 }  # fmt: skip
 MESSAGE_FIELDS = {
     "system": {"role", "content"},
@@ -59,6 +60,8 @@ def _problems(body: dict[str, Any], reasons: bool) -> Iterator[str]:
     yield from _tools(tools)
     if not tools and body.keys() & {"tool_choice", "parallel_tool_calls"}:
         yield "tool_choice, parallel_tool_calls: only with tools"
+    if "web_search_options" in body:
+        yield from _search(body["web_search_options"], body["model"])
     yield from _format(body.get("response_format"))
     yield from _messages(body.get("messages", []), reasons)
 
@@ -77,6 +80,20 @@ def _tools(tools: list[dict[str, Any]] | None) -> Iterator[str]:
             yield f"tools.function.name: bad pattern {function['name']!r}"
         if function.get("strict"):
             yield from _strict(function["parameters"])
+
+
+def _search(options: dict[str, Any], model: str) -> Iterator[str]:
+    if not re.search(r"-search\b|sonar", model):
+        yield "web_search_options: not supported with this model"
+    if options.keys() - {"search_context_size", "user_location"}:
+        yield "web_search_options: unknown field"
+    if options.get("search_context_size", "low") not in ("low", "medium", "high"):
+        yield "web_search_options.search_context_size: unknown"
+    if location := options.get("user_location"):
+        if location.keys() != {"type", "approximate"} or location["type"] != "approximate":
+            yield "web_search_options.user_location: approximate, nested"
+        elif location["approximate"].keys() - {"city", "country", "region", "timezone"}:
+            yield "web_search_options.user_location.approximate: unknown field"
 
 
 def _strict(schema: dict[str, Any]) -> Iterator[str]:

@@ -92,12 +92,25 @@ def _is_newer(model: str) -> bool:
 
 def _tools(body: dict[str, Any], model: str) -> Iterator[str]:
     tools = body.get("tools", [])
-    if "tools" in body and (len(tools) != 1 or tools[0].keys() != {"functionDeclarations"}):
-        yield "tools: all functions in one tool"
+    kinds = [name for tool in tools for name in tool]
+    if "tools" in body and not tools:
+        yield "tools: empty"
+    if len(set(kinds)) < len(kinds) or {*kinds} - {"functionDeclarations", "googleSearch"}:
+        yield "tools: all functions in one tool, and one search"
         return
-    declared = tools[0]["functionDeclarations"] if tools else []
-    if tools and not declared:
+    declared = next((t["functionDeclarations"] for t in tools if "functionDeclarations" in t), [])
+    if "functionDeclarations" in kinds and not declared:
         yield "tools.functionDeclarations: empty"
+    searches = "googleSearch" in kinds
+    if searches and next(tool["googleSearch"] for tool in tools if "googleSearch" in tool) != {}:
+        yield "googleSearch: Unknown name"
+    traced = body.get("toolConfig", {}).get("includeServerSideToolInvocations", False)
+    if searches and declared and not (_is_newer(model) and traced):
+        yield "Tool use with function calling is unsupported"
+    if searches and model.startswith("gemini-1"):
+        yield "googleSearch: please use google_search_retrieval field instead"
+    if traced and not searches:
+        yield "includeServerSideToolInvocations: only with server side tools"
     names = [each["name"] for each in declared]
     if len(set(names)) < len(names):
         yield "tools.functionDeclarations: duplicate function declaration"
@@ -121,6 +134,12 @@ def _tools(body: dict[str, Any], model: str) -> Iterator[str]:
                 yield "parametersJsonSchema.type: must be object"
             yield from json_schema(each["parametersJsonSchema"])
     if "toolConfig" not in body:
+        return
+    if body["toolConfig"].keys() - {"functionCallingConfig", "includeServerSideToolInvocations"}:
+        yield "toolConfig: Unknown name"
+    if "functionCallingConfig" not in body["toolConfig"]:
+        if not traced:
+            yield "toolConfig: empty"
         return
     config = body["toolConfig"]["functionCallingConfig"]
     if not declared:

@@ -23,10 +23,26 @@ BLOCK_FIELDS = {
     "tool_result": {"tool_use_id", "content", "is_error", "cache_control"},
     "thinking": {"thinking", "signature"},
     "redacted_thinking": {"data"},
+    "server_tool_use": {"id", "name", "input", "cache_control"},
+    "web_search_tool_result": {"tool_use_id", "content", "cache_control"},
 }
+SEARCH_TOOL = {
+    "type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location",
+    "cache_control",
+}  # fmt: skip
+SEARCH_TYPES = {"web_search_20250305", "web_search_20260209", "web_search_20260318"}
+LOCATION = {"type", "city", "region", "country", "timezone"}
 ROLE_BLOCKS = {
     "user": {"text", "image", "document", "tool_result"},
-    "assistant": {"text", "tool_use", "thinking", "redacted_thinking", "document"},
+    "assistant": {
+        "text",
+        "tool_use",
+        "thinking",
+        "redacted_thinking",
+        "document",
+        "server_tool_use",
+        "web_search_tool_result",
+    },
 }
 RESULT_BLOCKS = {"text", "image", "document"}
 NO_SAMPLING = "2026-10-21"
@@ -41,7 +57,7 @@ def problems(
 ) -> list[str]:
     """`newest`: the model takes adaptive thinking only, no sampling and no prefill.
 
-    `signatures`: those the API has issued; any other is forged.
+    `signatures`: those the API has issued, and what it has encrypted; any other is forged.
     """
     return list(_problems(body, version, newest, signatures))
 
@@ -94,6 +110,9 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
     if len(set(names)) < len(names):
         yield "tools: Tool names must be unique"
     for tool in tools:
+        if tool.get("type") in SEARCH_TYPES:
+            yield from _search_tool(tool)
+            continue
         allowed = {"name", "description", "input_schema", "strict", "cache_control", "type"}
         if tool.keys() - allowed:
             yield "tools: Extra inputs are not permitted"
@@ -120,6 +139,23 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
         allowed.add("disable_parallel_tool_use")
     if choice.keys() - allowed:
         yield "tool_choice: Extra inputs are not permitted"
+
+
+def _search_tool(tool: dict[str, Any]) -> Iterator[str]:
+    if tool.keys() - SEARCH_TOOL:
+        yield "tools.web_search: Extra inputs are not permitted"
+    if tool["name"] != "web_search":
+        yield "tools.web_search.name: must be web_search"
+    if tool.get("allowed_domains") and tool.get("blocked_domains"):
+        yield "tools.web_search: allowed_domains and blocked_domains exclude each other"
+    for name in ("allowed_domains", "blocked_domains"):
+        if name in tool and not (tool[name] and all("://" not in each for each in tool[name])):
+            yield f"tools.web_search.{name}: domains without scheme"
+    if not (type(tool.get("max_uses", 1)) is int and tool.get("max_uses", 1) > 0):
+        yield "tools.web_search.max_uses: must be greater than 0"
+    location = tool.get("user_location", {"type": "approximate"})
+    if location.get("type") != "approximate" or location.keys() - LOCATION:
+        yield "tools.web_search.user_location"
 
 
 def _enforceable(schema: dict[str, Any]) -> Iterator[str]:
@@ -222,6 +258,20 @@ def _block(
             yield "text content blocks must contain non-whitespace text"
         if block.get("citations") and version >= NO_SAMPLING:
             yield "text.citations: not permitted"
+        for each in block.get("citations") or []:
+            is_search = each["type"] == "web_search_result_location"
+            if is_search and each["encrypted_index"] not in signatures:
+                yield "text.citations.encrypted_index: invalid"
+    elif kind == "server_tool_use":
+        if not re.fullmatch(r"srvtoolu_[a-zA-Z0-9_]+", block["id"]):
+            yield f"server_tool_use.id: bad pattern {block['id']!r}"
+        if not isinstance(block["input"], dict):
+            yield "server_tool_use.input: must be an object"
+    elif kind == "web_search_tool_result":
+        content = block["content"]
+        for each in content if isinstance(content, list) else []:
+            if each["encrypted_content"] not in signatures:
+                yield "web_search_result.encrypted_content: invalid"
     elif kind in ("image", "document"):
         yield from _source(kind, block["source"])
     elif kind == "tool_use":
@@ -276,11 +326,15 @@ def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Iterator[str]:
         )
         if role == "user" and sorted(results) != sorted(calls):
             yield f"messages.{index}: tool_use ids {calls} and tool_results {results} must match"
-        own = [each["id"] for each in blocks if each["type"] == "tool_use"]
+        own = [each["id"] for each in blocks if each["type"] in ("tool_use", "server_tool_use")]
+        searches = [each["id"] for each in blocks if each["type"] == "server_tool_use"]
+        found = [e["tool_use_id"] for e in blocks if e["type"] == "web_search_tool_result"]
+        if sorted(searches) != sorted(found):
+            yield f"messages.{index}: web_search tool use {searches} and results {found} must match"
         if seen & set(own) or len(set(own)) < len(own):
             yield f"messages.{index}: tool_use ids must be unique"
         seen |= set(own)
-        if own and index == len(turns) - 1:
+        if set(own) - set(searches) and index == len(turns) - 1:
             yield f"messages.{index}: tool_use ids were found without tool_result blocks"
 
 

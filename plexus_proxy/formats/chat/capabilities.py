@@ -2,15 +2,18 @@
 
 Vendors of compatible servers are many; only what is known to be refused is left out. Versions rise,
 so a later model is taken to be like the newest known. Sources: OpenAI documentation, "Reasoning
-models", "Latest model"; documentation of DeepSeek and Moonshot, "Thinking mode" with tools.
+models", "Latest model", "Web search"; documentation of DeepSeek and Moonshot, "Thinking mode" with
+tools; of Perplexity and OpenRouter, for models that search.
 """
 
 import re
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from plexus_proxy.formats.conversation import Effort
 from plexus_proxy.formats.effort import EFFORTS
+from plexus_proxy.formats.websearch import SearchUse
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
@@ -24,6 +27,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Tools that take free text; others get a function of one string."""
     wants_reasoning: bool = False
     """Tool calls of earlier turns must come with the reasoning that led to them."""
+    web_search: SearchUse = "never"
+    """web_search_options: taken by models that search whenever they are asked."""
 
 
 _OPENAI_PLAIN = Capabilities(max_completion_tokens=True, efforts=())
@@ -40,10 +45,16 @@ _FIRST_REASONING_GPT = (5, 0)
 _GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
 _O = re.compile(r"o\d(-|$)")
 _WANTS_REASONING = re.compile(r"deepseek|kimi|moonshot|glm-|minimax|mimo")
+_SEARCHES = re.compile(r"(?<![a-z])search(?![a-z])|sonar|:online$")
 
 
 def capabilities_of(model: str) -> Capabilities:
     """Of a provider's own slug; what stands before the last slash is its vendor."""
+    found = _of_family(model)
+    return replace(found, web_search="always") if _SEARCHES.search(model.lower()) else found
+
+
+def _of_family(model: str) -> Capabilities:
     name = model.lower().rpartition("/")[2]
     if _O.match(name):
         return _O_SERIES

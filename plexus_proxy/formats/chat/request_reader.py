@@ -27,9 +27,11 @@ from plexus_proxy.formats.conversation import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.format import IN_BODY, Asked
+from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
 
 _FORMAT = "chat"
 _REQUEST = msgspec.json.Decoder(wire.SentRequest)
@@ -46,6 +48,8 @@ _FIELD_NAMES = {
     "parts.title": "messages.content.file.filename",
     "tools.custom_format": "tools.custom.format",
     "tools.strict": "tools.function.strict",
+    "search.location": "web_search_options.user_location",
+    "search.context_size": "web_search_options.search_context_size",
 }
 _LONG_TTL = "1h"
 
@@ -184,6 +188,8 @@ class _Reading:
         request = self._request
         tools = [_tool(each, f"tools[{index}]") for index, each in enumerate(request.tools or ())]
         tools += [_function_tool(each) for each in request.functions or ()]
+        if request.web_search_options is not None:
+            tools.append(_web_search(request.web_search_options))
         return tuple(tools)
 
     def _tool_choice(self) -> ToolChoice | None:
@@ -326,6 +332,18 @@ def _tool(tool: Raw, path: str) -> Tool | ServerTool:
         )
     function = bodies.require(found.function, f"{path}.function")
     return msgspec.structs.replace(_function_tool(function), cache=cache)
+
+
+def _web_search(options: wire.WebSearchOptions) -> WebSearch:
+    location = options.user_location
+    return WebSearch(
+        format=_FORMAT,
+        type="web_search_options",
+        name=WEB_SEARCH,
+        json=bodies.raw(options),
+        location=location.approximate if location else None,
+        context_size=options.search_context_size,
+    )
 
 
 def _function_tool(function: wire.FunctionTool) -> Tool:

@@ -8,11 +8,12 @@ from plexus_proxy.formats import openai
 from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
 from plexus_proxy.formats.chat.turns import messages_of
-from plexus_proxy.formats.conversation import Conversation, Crossing, Tool
+from plexus_proxy.formats.conversation import Conversation, Crossing, Tool, WebSearch
 from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
+from plexus_proxy.formats.websearch import offered_search
 
 _TIERS = {"fast": "priority"}
 
@@ -38,7 +39,15 @@ class _Writing:
         messages = messages_of(conversation, crossing)
         if not messages:
             raise BadRequest("The conversation has no content.", param="messages")
-        tools = [self._tool(each) for each in offered_tools(conversation, crossing)]
+        search = offered_search(
+            conversation,
+            crossing,
+            known.web_search,
+            carried=("location", "context_size"),
+            barrable=False,
+        )
+        offered = offered_tools(conversation, crossing, search=search)
+        tools = [self._tool(each) for each in offered]
         limit = conversation.max_output_tokens
         user, key = conversation.user, conversation.prompt_cache_key
         return wire.Request(
@@ -53,7 +62,7 @@ class _Writing:
             frequency_penalty=self._penalty("frequency_penalty", conversation.frequency_penalty),
             stop=self._stop(),
             tools=tools or None,
-            tool_choice=self._tool_choice() if tools else None,
+            tool_choice=self._tool_choice(offered),
             parallel_tool_calls=conversation.parallel_tool_calls if tools else None,
             response_format=self._response_format(),
             reasoning_effort=self._effort(),
@@ -61,6 +70,7 @@ class _Writing:
             service_tier=_TIERS.get(conversation.service_tier or "", conversation.service_tier),
             user=openai.identifier(user) if user else None,
             prompt_cache_key=openai.identifier(key) if key else None,
+            web_search_options=_search_options(search) if search else None,
             stream=conversation.stream or None,
             stream_options=wire.StreamOptions(True) if conversation.stream else None,
         )
@@ -118,10 +128,15 @@ class _Writing:
         schema = UNSET if tool.schema is None else tool.schema
         return wire.Tool("function", wire.FunctionTool(name, tool.description, schema, strict))
 
-    def _tool_choice(self) -> str | wire.ToolChoice | None:
+    def _tool_choice(self, offered: list[Tool]) -> str | wire.ToolChoice | None:
+        """Only functions can be chosen: a model that searches does so by itself."""
         choice = self._conversation.tool_choice
         if choice is None:
             return None
+        if not offered or (choice.names and not {each.name for each in offered} & {*choice.names}):
+            if choice.mode == "required":
+                self._lose("tool_choice")
+            return "auto" if offered else None
         if choice.mode != "required" or len(choice.names) != 1:
             return choice.mode
         name = choice.names[0]
@@ -151,3 +166,10 @@ class _Writing:
         if lost:
             self._lose("reasoning")
         return effort
+
+
+def _search_options(search: WebSearch) -> wire.WebSearchOptions:
+    location = search.location
+    return wire.WebSearchOptions(
+        search.context_size, wire.UserLocation("approximate", location) if location else None
+    )

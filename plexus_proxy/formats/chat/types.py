@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from plexus_proxy.formats.conversation import Location
+
 MAX_STOPS = 4
 TOOL_NAME_CHARS = 64
 
@@ -202,6 +204,16 @@ class Thinking(Struct, frozen=True):
     budget_tokens: int | None = None
 
 
+class UserLocation(Struct, frozen=True, omit_defaults=True):
+    type: str | None = None
+    approximate: Location | None = None
+
+
+class WebSearchOptions(Struct, frozen=True, omit_defaults=True):
+    search_context_size: str | None = None
+    user_location: UserLocation | None = None
+
+
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request as we write it."""
 
@@ -224,6 +236,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_tier: str | None = None
     user: str | None = None
     prompt_cache_key: str | None = None
+    web_search_options: WebSearchOptions | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -259,5 +272,6 @@ class SentRequest(Struct, frozen=True, kw_only=True):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    web_search_options: WebSearchOptions | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -3,7 +3,8 @@
 Versions rise, so a later model is taken to be like the newest known, and so is one whose name gives
 no version (gemini-flash-latest). Models of other names (gemma) get the plainest requests. Sources:
 Gemini API documentation, "Thinking", "Thought signatures", "Function calling", "Structured
-outputs"; gemini.md §2-4 and translation rules §9 of the design notes.
+outputs", "Grounding with Google Search"; gemini.md §2-4 and translation rules §9 of the design
+notes.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from plexus_proxy.formats.conversation import Effort
+from plexus_proxy.formats.websearch import SearchUse
 
 
 class Budgets(Struct, frozen=True):
@@ -36,9 +38,10 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     call_ids: bool = False
     media_in_responses: bool = False
     """functionResponse.parts."""
+    web_search: SearchUse = "alone"
 
 
-_OTHER_VENDOR = Capabilities(json_schema=False)
+_OTHER_VENDOR = Capabilities(json_schema=False, web_search="never")
 _PLAIN = Capabilities()
 _NEWER = Capabilities(
     thinking="level",
@@ -47,6 +50,7 @@ _NEWER = Capabilities(
     wants_signatures=True,
     call_ids=True,
     media_in_responses=True,
+    web_search="always",
 )
 _FLASH_3 = Capabilities(
     thinking="level",
@@ -55,6 +59,7 @@ _FLASH_3 = Capabilities(
     wants_signatures=True,
     call_ids=True,
     media_in_responses=True,
+    web_search="always",
 )
 _PRO_BUDGETS = Budgets(128, 32768, off=128)
 _FLASH_BUDGETS = Budgets(0, 24576)

@@ -27,6 +27,7 @@ from plexus_proxy.formats.conversation import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Opaque
@@ -56,6 +57,7 @@ _FIELD_NAMES = {
     "turns.reasoning": "contents.parts.thoughtSignature",
     "turns.foreign": "contents.parts",
     "parts.is_error": "contents.parts.functionResponse.response",
+    "search.blocked_domains": "tools.googleSearch.excludeDomains",
 }
 _ROLES: dict[str | None, Role] = {
     None: "user",
@@ -85,6 +87,8 @@ class _Response(Struct, frozen=True):
 
 _RESPONSE = msgspec.json.Decoder(_Response)
 _STRING = msgspec.json.Decoder(str)
+_SEARCHES = ("googleSearch", "googleSearchRetrieval")
+_SEARCH = msgspec.json.Decoder(wire.GoogleSearch)
 
 
 def read_request(body: bytes, model: str, stream: bool) -> Conversation:
@@ -115,6 +119,9 @@ class _Reading:
         ):
             if (inner := self._fields.get(name)) is not None and bytes(inner) != b"null":
                 self._note(bodies.decode_fields(inner), kind, f"{name}.")
+        told = self._request.tool_config
+        if told is not None and told.include_server_side_tool_invocations:
+            self._lose("toolConfig.includeServerSideToolInvocations")
         system = tuple(self._system())
         turns = tuple(self._turns())
         return Conversation(
@@ -269,7 +276,11 @@ class _Reading:
         fields = [] if sent is None or not self._request.tools else bodies.decode_items(sent)
         for tool, each in zip(self._request.tools or (), fields, strict=True):
             for name, value in bodies.decode_fields(each).items():
-                if name != "functionDeclarations":
+                if bytes(value) == b"null":
+                    continue
+                if name in _SEARCHES:
+                    yield self._web_search(name, value)
+                elif name != "functionDeclarations":
                     yield ServerTool(format=_FORMAT, type=name, name=name, json=value)
                 elif tool.function_declarations:
                     for declaration in bodies.decode_items(value):
@@ -279,6 +290,12 @@ class _Reading:
                             "tools.functionDeclarations.",
                         )
             yield from map(_function, tool.function_declarations or ())
+
+    def _web_search(self, name: str, json: Raw) -> WebSearch:
+        found = bodies.decode(_SEARCH, json, f"tools.{name}")
+        self._note(bodies.decode_fields(json), wire.GoogleSearch, f"tools.{name}.")
+        blocked = tuple(found.exclude_domains or ())
+        return WebSearch(format=_FORMAT, type=name, name=name, json=json, blocked_domains=blocked)
 
     def _tool_choice(self) -> ToolChoice | None:
         config = self._request.tool_config and self._request.tool_config.function_calling_config

@@ -13,6 +13,7 @@ from plexus_proxy.formats.gemini.schema import parameters_of, written
 from plexus_proxy.formats.gemini.turns import LEGAL_NAME, contents_of
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
+from plexus_proxy.formats.websearch import offered_search
 
 _TIERS = {"flex": "flex", "priority": "priority", "fast": "priority", "default": "standard"}
 _JSON = "application/json"
@@ -41,7 +42,10 @@ class _Writing:
         conversation, crossing = self._conversation, self._crossing
         self._note_losses()
         contents = contents_of(conversation, crossing)
-        tools = offered_tools(conversation, crossing, narrowed=False)
+        search = offered_search(
+            conversation, crossing, self._known.web_search, carried=(), barrable=False
+        )
+        tools = offered_tools(conversation, crossing, search=search, narrowed=False)
         config = self._generation_config(has_tools=bool(tools))
         system = _parts(conversation.system)
         instruction = _parts(self._format_instruction(has_tools=bool(tools)))
@@ -50,12 +54,15 @@ class _Writing:
         if not contents[0].parts:
             raise BadRequest("The conversation has no content.", param="messages")
         system += instruction
-        declared = wire.Tool(function_declarations=[self._function(each) for each in tools])
+        functions = [self._function(each) for each in tools]
+        declared = [wire.Tool(function_declarations=functions)] if functions else []
+        if search is not None:
+            declared.append(wire.Tool(google_search=wire.GoogleSearch()))
         return wire.Request(
             contents=contents,
             system_instruction=wire.Content(parts=system) if system else None,
-            tools=[declared] if tools else None,
-            tool_config=self._tool_config(tools) if tools else None,
+            tools=declared or None,
+            tool_config=self._tool_config(tools, searches=search is not None),
             generation_config=None if config == wire.GenerationConfig() else config,
             service_tier=self._tier(),
         )
@@ -90,18 +97,27 @@ class _Writing:
             parameters_json_schema=_or_unset(parameters.json_schema),
         )
 
-    def _tool_config(self, tools: list[Tool]) -> wire.ToolConfig | None:
+    def _tool_config(self, tools: list[Tool], *, searches: bool) -> wire.ToolConfig | None:
+        """Functions beside a search are taken only with the search's traces in the answer."""
         conversation = self._conversation
+        choice = conversation.tool_choice
+        if searches and choice is not None and choice.mode == "required":
+            names = {each.name for each in tools}
+            if not names or (choice.names and not names.intersection(choice.names)):
+                self._lose("tool_choice")  # a search cannot be forced
+                choice = None
+        if not tools:
+            return None
         if conversation.parallel_tool_calls is False:
             self._lose("parallel_tool_calls")
-        mode, names = self._mode(conversation.tool_choice, tools)
-        if mode is None:
+        mode, names = self._mode(choice, tools)
+        if mode is None and not searches:
             return None
         allowed = [self._wire_name(each) for each in names]
+        calling = wire.FunctionCallingConfig(mode=mode, allowed_function_names=allowed or None)
         return wire.ToolConfig(
-            function_calling_config=wire.FunctionCallingConfig(
-                mode=mode, allowed_function_names=allowed or None
-            )
+            function_calling_config=calling if mode is not None else None,
+            include_server_side_tool_invocations=searches or None,
         )
 
     def _mode(

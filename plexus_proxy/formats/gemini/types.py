@@ -82,10 +82,15 @@ class FunctionDeclaration(_Wire, frozen=True, kw_only=True):
     parameters_json_schema: Raw | UnsetType = UNSET
 
 
+class GoogleSearch(_Wire, frozen=True, kw_only=True):
+    exclude_domains: list[str] | None = None
+
+
 class Tool(_Wire, frozen=True, kw_only=True):
     """Functions of the client's; every other field is a tool the provider executes."""
 
     function_declarations: list[FunctionDeclaration] | None = None
+    google_search: GoogleSearch | None = None
 
 
 class FunctionCallingConfig(_Wire, frozen=True, kw_only=True):
@@ -95,6 +100,7 @@ class FunctionCallingConfig(_Wire, frozen=True, kw_only=True):
 
 class ToolConfig(_Wire, frozen=True, kw_only=True):
     function_calling_config: FunctionCallingConfig | None = None
+    include_server_side_tool_invocations: bool | None = None
 
 
 class ThinkingConfig(_Wire, frozen=True, kw_only=True):

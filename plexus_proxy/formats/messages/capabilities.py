@@ -2,9 +2,11 @@
 
 Versions rise, so the newest known generation is also the guess for every later one; a model is
 never recognised by a list of names. Servers of other vendors that speak Messages (their models are
-not called claude) take sampling, prefill and thinking by budget, and ignore what they do not know.
+not called claude) take sampling, prefill and thinking by budget, and ignore what they do not know;
+a web search they might take for a function.
 Source: Anthropic documentation, "Models overview", "Extended thinking", "Adaptive thinking",
-"Effort", "Structured outputs", "Migration guide"; messages.md §1-5 of the design notes.
+"Effort", "Structured outputs", "Web search tool", "Migration guide"; messages.md §1-5 of the design
+notes.
 """
 
 import re
@@ -13,6 +15,7 @@ from typing import Literal
 from msgspec import Struct
 
 from plexus_proxy.formats.conversation import Effort
+from plexus_proxy.formats.websearch import SearchUse
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
@@ -27,10 +30,11 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     enforces_schemas: bool = False
     """output_config.format and strict tools."""
     max_output_tokens: int | None = None
+    web_search: SearchUse = "always"
 
 
 _BY_VERSION: tuple[tuple[tuple[int, int], Capabilities], ...] = (
-    ((0, 0), Capabilities(thinking="none", max_output_tokens=4096)),
+    ((0, 0), Capabilities(thinking="none", max_output_tokens=4096, web_search="never")),
     ((3, 5), Capabilities(thinking="none", max_output_tokens=8192)),
     ((3, 7), Capabilities(thinking="budget", max_output_tokens=64000)),
     ((4, 0), Capabilities(thinking="budget", max_output_tokens=32000)),
@@ -71,7 +75,7 @@ _BY_VERSION: tuple[tuple[tuple[int, int], Capabilities], ...] = (
     ),
 )
 _NEWEST = _BY_VERSION[-1][1]
-_OTHER_VENDOR = Capabilities(thinking="budget")
+_OTHER_VENDOR = Capabilities(thinking="budget", web_search="never")
 
 _FAMILY_FIRST = re.compile(r"claude-[a-z]+-(\d{1,2})(?:[.-](\d{1,2}))?(?!\d)")
 _VERSION_FIRST = re.compile(r"claude-(?:instant-)?v?(\d)(?:[.-](\d))?(?!\d)")

@@ -29,11 +29,13 @@ from plexus_proxy.formats.conversation import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Citation, Opaque, OpaqueKind
 from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.messages import types as wire
+from plexus_proxy.formats.websearch import UserLocation, read_location
 
 _FORMAT = "messages"
 _REQUEST = msgspec.json.Decoder(wire.SentRequest)
@@ -54,6 +56,10 @@ _FIELD_NAMES = {
     "parts.context": "messages.content.context",
     "parts.citations": "messages.content.citations",
     "parts.title": "messages.content.title",
+    "search.allowed_domains": "tools.allowed_domains",
+    "search.blocked_domains": "tools.blocked_domains",
+    "search.location": "tools.user_location",
+    "search.max_uses": "tools.max_uses",
 }
 _BILLING_LINE = re.compile(r"\A\s*x-anthropic-billing-header:[^\n]*\n?", re.IGNORECASE)
 _SESSION = re.compile(r"_session_([0-9a-zA-Z-]+)|\"session_id\"\s*:\s*\"([^\"]+)\"")
@@ -69,6 +75,17 @@ class _NamedTool(Struct, frozen=True):
     type: str | None = None
 
 
+class _SentSearch(Struct, frozen=True):
+    """A web_search tool of any date."""
+
+    type: str
+    name: str
+    max_uses: int | None = None
+    allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
+    user_location: UserLocation | None = None
+
+
 class _UrlCitation(Struct, frozen=True):
     type: str = ""
     url: str | None = None
@@ -79,6 +96,8 @@ class _UrlCitation(Struct, frozen=True):
 _TYPED = msgspec.json.Decoder(_Typed)
 _NAMED_TOOL = msgspec.json.Decoder(_NamedTool)
 _TOOL = msgspec.json.Decoder(wire.Tool)
+_SEARCH = msgspec.json.Decoder(_SentSearch)
+_SEARCH_TYPES = "web_search_"
 _BLOCK: msgspec.json.Decoder[wire.Block] = msgspec.json.Decoder(wire.Block)
 _BLOCK_TYPES = frozenset(
     (
@@ -258,6 +277,8 @@ class _Reading:
 
     def _tool(self, tool: Raw, path: str) -> Tool | ServerTool:
         named = bodies.decode(_NAMED_TOOL, tool, path)
+        if named.type is not None and named.type.startswith(_SEARCH_TYPES):
+            return self._web_search(tool, path)
         if named.type not in (None, "custom"):
             return ServerTool(format=_FORMAT, type=str(named.type), name=named.name, json=tool)
         found = bodies.decode(_TOOL, tool, path)
@@ -270,6 +291,24 @@ class _Reading:
             schema=None if found.input_schema is UNSET else found.input_schema,
             strict=found.strict,
             cache=_cache(found),
+        )
+
+    def _web_search(self, tool: Raw, path: str) -> WebSearch:
+        found = bodies.decode(_SEARCH, tool, path)
+        if found.allowed_domains and found.blocked_domains:
+            raise invalid(path, "allowed_domains and blocked_domains exclude each other.")
+        for name in bodies.decode_fields(tool):
+            if name not in _SentSearch.__struct_fields__:
+                self._lose(f"tools.{name}")
+        return WebSearch(
+            format=_FORMAT,
+            type=found.type,
+            name=found.name,
+            json=tool,
+            allowed_domains=tuple(found.allowed_domains or ()),
+            blocked_domains=tuple(found.blocked_domains or ()),
+            location=read_location(found.user_location),
+            max_uses=found.max_uses,
         )
 
     def _tool_choice(self) -> ToolChoice | None:

@@ -1,5 +1,7 @@
 """The canonical conversation → a request for a Messages provider."""
 
+from collections.abc import Iterator
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -20,6 +22,7 @@ from plexus_proxy.formats.conversation import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.messages import thinking
@@ -30,6 +33,8 @@ from plexus_proxy.formats.messages.turns import legal_turns, running_loop_has_th
 from plexus_proxy.formats.schemas import closed, may_be_strict_for_messages, object_root
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
+from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
+from plexus_proxy.formats.websearch import offered_search, write_location
 
 NO_SAMPLING_VERSION = "2026-10-21"
 """From this anthropic-version on, temperature, top_p and top_k are refused at any value."""
@@ -73,8 +78,9 @@ class _Writing:
             turns, system = [Turn("user", tuple(system))], []
         if not turns[0].parts:
             raise BadRequest("The conversation has no content.", param="messages")
-        declared = offered_tools(conversation, crossing)
-        choice = self._choice(declared)
+        search = self._search()
+        declared = offered_tools(conversation, crossing, search=search)
+        choice = self._choice(has_tools=bool(declared or search))
         plan = self._plan(turns, forced=choice is not None and choice.mode == "required")
         if plan.active and choice is not None and choice.mode == "required":
             choice = ToolChoice("auto", choice.names)
@@ -82,7 +88,7 @@ class _Writing:
         if turns[-1].role == "assistant":
             turns[-1] = self._prefill(turns[-1], thinks=plan.active)
         tools = [self._tool(each) for each in declared]
-        if not tools and (tools := self._tools_of_history(turns)):
+        if not tools and not search and (tools := self._tools_of_history(turns)):
             choice = ToolChoice("none")
         forced = self._answer_tool(is_free=not tools and not plan.active)
         if forced is not None:
@@ -101,8 +107,8 @@ class _Writing:
             max_tokens=plan.max_tokens,
             system=_system(system_blocks),
             messages=[_message(turn, markers.legal(each)) for turn, each in blocks],
-            tools=[raw(each) for each in tools] or None,
-            tool_choice=self._wire_choice(choice) if tools else None,
+            tools=[raw(each) for each in (*tools, *_web_search(search))] or None,
+            tool_choice=self._wire_choice(choice),
             stop_sequences=self._stop(),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -157,9 +163,18 @@ class _Writing:
             turn.role, (*turn.parts[:-1], msgspec.structs.replace(last, text=last.text.rstrip()))
         )
 
-    def _choice(self, declared: list[Tool]) -> ToolChoice | None:
+    def _search(self) -> WebSearch | None:
+        """Unless the client has a function of the name that this tool must have."""
+        conversation, use = self._conversation, self._known.web_search
+        tools = [each for each in conversation.tools if isinstance(each, Tool)]
+        if any(self._wire_name(each.name) == WEB_SEARCH for each in tools):
+            use = "never"
+        options = ("allowed_domains", "blocked_domains", "location", "max_uses")
+        return offered_search(conversation, self._crossing, use, carried=options)
+
+    def _choice(self, *, has_tools: bool) -> ToolChoice | None:
         conversation = self._conversation
-        if not declared:
+        if not has_tools:
             return None
         if conversation.tool_choice is None and conversation.parallel_tool_calls is False:
             return ToolChoice("auto")
@@ -174,9 +189,14 @@ class _Writing:
         if choice.mode == "auto":
             return wire.ToolChoice("auto", disable_parallel_tool_use=serial)
         if len(choice.names) == 1:
-            name = self._wire_name(choice.names[0])
+            name = self._chosen(choice.names[0])
             return wire.ToolChoice("tool", name, disable_parallel_tool_use=serial)
         return wire.ToolChoice("any", disable_parallel_tool_use=serial)
+
+    def _chosen(self, name: str) -> str:
+        """The tool of that name, as it is called there."""
+        tool = next(each for each in self._conversation.tools if each.name == name)
+        return WEB_SEARCH if isinstance(tool, WebSearch) else self._wire_name(name)
 
     def _wire_name(self, name: str) -> str:
         return wire_name(name, wire.TOOL_NAME_CHARS, self._crossing)
@@ -323,6 +343,17 @@ class _Writing:
         if tier is not None and tier not in _TIERS:
             self._lose("service_tier")
         return _TIERS.get(tier or "")
+
+
+def _web_search(search: WebSearch | None) -> Iterator[wire.WebSearchTool]:
+    if search is not None:
+        yield wire.WebSearchTool(
+            WEB_SEARCH,
+            search.max_uses,
+            search.allowed_domains or None,
+            search.blocked_domains or None,
+            write_location(search.location),
+        )
 
 
 def _no_file_id() -> BadRequest:

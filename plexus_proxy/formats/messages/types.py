@@ -4,9 +4,12 @@ Used in both directions. Lists of blocks and tools stay Raw, since clients may s
 not know; absent and default fields are not written.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
+
+from plexus_proxy.formats.websearch import UserLocation
 
 MAX_CACHE_MARKERS = 4
 TOOL_NAME_CHARS = 128
@@ -118,6 +121,16 @@ class Tool(Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_schema: Raw | UnsetType = UNSET
     strict: bool | None = None
     cache_control: CacheControl | None = None
+
+
+class WebSearchTool(Struct, frozen=True, omit_defaults=True, tag="web_search_20250305"):
+    """A tool the provider executes. Of the domains at most one list may be there."""
+
+    name: str
+    max_uses: int | None = None
+    allowed_domains: Sequence[str] | None = None
+    blocked_domains: Sequence[str] | None = None
+    user_location: UserLocation | None = None
 
 
 class ToolChoice(Struct, frozen=True, omit_defaults=True):

@@ -33,11 +33,14 @@ from plexus_proxy.formats.conversation import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Opaque
 from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.responses import types as wire
+from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
+from plexus_proxy.formats.websearch import read_location
 
 _FORMAT = "responses"
 _REQUEST = msgspec.json.Decoder(wire.SentRequest)
@@ -54,6 +57,10 @@ _FIELD_NAMES = {
     "parts.detail": "input.detail",
     "parts.title": "input.filename",
     "tools.custom_format": "tools.format",
+    "search.allowed_domains": "tools.filters.allowed_domains",
+    "search.location": "tools.user_location",
+    "search.max_uses": "max_tool_calls",
+    "search.context_size": "tools.search_context_size",
 }
 _STATEFUL = ("previous_response_id", "conversation", "prompt", "background")
 ECHOED = (
@@ -98,6 +105,7 @@ _CALL = msgspec.json.Decoder(wire.SentCall)
 _OUTPUT = msgspec.json.Decoder(wire.SentOutput)
 _REASONING = msgspec.json.Decoder(wire.SentReasoning)
 _TOOL = msgspec.json.Decoder(wire.SentTool)
+_SEARCH = msgspec.json.Decoder(wire.SentSearch)
 _TEXT = msgspec.json.Decoder(wire.SentText)
 _REFUSAL = msgspec.json.Decoder(wire.SentRefusal)
 _IMAGE = msgspec.json.Decoder(wire.SentImage)
@@ -128,14 +136,13 @@ class _Reading:
         if request.truncation not in (None, "disabled"):
             self._lost["truncation"] = None
         system, turns = self._system_and_turns()
+        choice = self._tool_choice()
         return Conversation(
             model=request.model,
             system=system,
             turns=turns,
-            tools=tuple(
-                _tool(each, f"tools[{index}]") for index, each in enumerate(request.tools or ())
-            ),
-            tool_choice=self._tool_choice(),
+            tools=tuple(self._tools(choice)),
+            tool_choice=choice,
             parallel_tool_calls=request.parallel_tool_calls,
             max_output_tokens=request.max_output_tokens,
             temperature=request.temperature,
@@ -237,6 +244,40 @@ class _Reading:
             call_id=found.call_id, parts=tuple(self._parts(found.output, f"{path}.output"))
         )
 
+    def _tools(self, choice: ToolChoice | None) -> Iterator[Tool | ServerTool]:
+        """Without the search, if it is not among the allowed tools: to leave it out is the only way
+        in which others can be kept from it."""
+        limit = self._request.max_tool_calls
+        has_search = False
+        for index, tool in enumerate(self._request.tools or ()):
+            path = f"tools[{index}]"
+            kind = bodies.decode(_TYPED, tool, path).type
+            if _is_search(kind):
+                has_search = True
+                if choice is None or not choice.names or WEB_SEARCH in choice.names:
+                    yield self._web_search(tool, path, limit)
+            else:
+                yield _tool(tool, kind, path)
+        if limit and not has_search:
+            self._lost["max_tool_calls"] = None
+
+    def _web_search(self, tool: Raw, path: str, limit: int | None) -> WebSearch:
+        found = bodies.decode(_SEARCH, tool, path)
+        for name, value in bodies.decode_fields(tool).items():
+            is_known = name in wire.SentSearch.__struct_fields__
+            if not is_known and bytes(value) not in (b"null", b"true"):
+                self._lost[f"tools.{name}"] = None
+        return WebSearch(
+            format=_FORMAT,
+            type=found.type,
+            name=WEB_SEARCH,
+            json=tool,
+            allowed_domains=tuple((found.filters and found.filters.allowed_domains) or ()),
+            location=read_location(found.user_location),
+            max_uses=limit,
+            context_size=found.search_context_size,
+        )
+
     def _tool_choice(self) -> ToolChoice | None:
         sent = self._request.tool_choice
         if sent is UNSET or bytes(sent) == b"null":
@@ -248,8 +289,8 @@ class _Reading:
             raise invalid("tool_choice", "it must be 'none', 'auto', 'required' or an object.")
         choice = bodies.decode(_CHOICE, sent, "tool_choice")
         if choice.type != "allowed_tools":
-            return ToolChoice("required", (choice.name or choice.type,))
-        names = tuple(each.name or each.type for each in choice.tools or ())
+            return ToolChoice("required", (_chosen(choice),))
+        names = tuple(_chosen(each) for each in choice.tools or ())
         return ToolChoice("required" if choice.mode == "required" else "auto", names)
 
     def _response_format(self) -> ResponseFormat | None:
@@ -333,8 +374,15 @@ def _reasoning(item: wire.SentReasoning) -> Reasoning:
     return Reasoning(text="\n\n".join(pieces), opaque=opaque)
 
 
-def _tool(tool: Raw, path: str) -> Tool | ServerTool:
-    kind = bodies.decode(_TYPED, tool, path).type
+def _is_search(kind: str | None) -> bool:
+    return kind is not None and kind.startswith(WEB_SEARCH)
+
+
+def _chosen(choice: _Choice) -> str:
+    return WEB_SEARCH if _is_search(choice.type) else choice.name or choice.type
+
+
+def _tool(tool: Raw, kind: str | None, path: str) -> Tool | ServerTool:
     if kind not in ("function", "custom"):
         name = bodies.require(kind, f"{path}.type")
         return ServerTool(format=_FORMAT, type=name, name=name, json=tool)

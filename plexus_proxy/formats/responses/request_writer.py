@@ -25,13 +25,17 @@ from plexus_proxy.formats.conversation import (
     Tool,
     ToolCall,
     ToolResult,
+    WebSearch,
 )
 from plexus_proxy.formats.responses import types as wire
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
+from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
+from plexus_proxy.formats.websearch import offered_search, write_location
 
 _ENCRYPTED = "reasoning.encrypted_content"
+_SOURCES = "web_search_call.action.sources"
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 _PARAM = "input"
 
@@ -61,7 +65,15 @@ class _Writing:
                 raise BadRequest("The conversation has no content.", param="input")
             items.append(wire.Message("developer", instructions))
             instructions = None
-        tools = [self._tool(each) for each in offered_tools(conversation, crossing)]
+        options = ("allowed_domains", "location", "max_uses", "context_size")
+        search = offered_search(conversation, crossing, "always", carried=options)
+        tools: list[wire.FunctionTool | wire.CustomTool | wire.WebSearchTool] = [
+            self._tool(each) for each in offered_tools(conversation, crossing, search=search)
+        ]
+        include = [_ENCRYPTED] if known.efforts else []
+        if search is not None:
+            tools.append(_web_search(search))
+            include.append(_SOURCES)
         limit = conversation.max_output_tokens
         user, key = conversation.user, conversation.prompt_cache_key
         return wire.Request(
@@ -69,12 +81,13 @@ class _Writing:
             input=items,
             store=False,
             instructions=instructions,
-            include=[_ENCRYPTED] if known.efforts else None,
+            include=include or None,
             max_output_tokens=None if limit is None else max(limit, wire.MIN_OUTPUT_TOKENS),
             temperature=self._sampling("temperature", conversation.temperature),
             top_p=self._sampling("top_p", conversation.top_p),
             tools=tools or None,
             tool_choice=self._tool_choice() if tools else None,
+            max_tool_calls=search.max_uses if search else None,
             parallel_tool_calls=conversation.parallel_tool_calls if tools else None,
             text=self._text(),
             reasoning=self._reasoning_options(),
@@ -130,12 +143,12 @@ class _Writing:
         if choice.mode != "required" or len(choice.names) != 1:
             return choice.mode
         name = choice.names[0]
-        custom = any(
-            isinstance(each, Tool) and each.custom and each.name == name
-            for each in self._conversation.tools
-        )
+        tools = [each for each in self._conversation.tools if isinstance(each, Tool)]
+        tool = next((each for each in tools if each.name == name), None)
+        if tool is None:
+            return wire.NamedChoice(WEB_SEARCH)
         legal = wire_name(name, wire.TOOL_NAME_CHARS, self._crossing)
-        return wire.NamedChoice("custom" if custom else "function", legal)
+        return wire.NamedChoice("custom" if tool.custom else "function", legal)
 
     def _text(self) -> wire.TextOptions | None:
         wanted, verbosity = self._conversation.response_format, self._conversation.verbosity
@@ -255,6 +268,15 @@ class _Writing:
         if part.url is not None:
             return wire.InputFile(filename=part.title, file_url=part.url)
         return wire.InputFile(*openai.file_of(part, _PARAM))
+
+
+def _web_search(search: WebSearch) -> wire.WebSearchTool:
+    domains = search.allowed_domains
+    return wire.WebSearchTool(
+        wire.SearchFilters(domains) if domains else None,
+        search.context_size,
+        write_location(search.location),
+    )
 
 
 def _reasoning(part: Reasoning) -> wire.Reasoning:

@@ -4,9 +4,12 @@ Items and content parts are told apart by `type`; what is not known here is carr
 dropped. Absent and default fields are not written.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
+
+from plexus_proxy.formats.websearch import UserLocation
 
 TOOL_NAME_CHARS = 64
 MIN_OUTPUT_TOKENS = 16
@@ -91,6 +94,19 @@ class SentTool(Struct, frozen=True):
     format: Raw | UnsetType = UNSET
 
 
+class SearchFilters(Struct, frozen=True):
+    allowed_domains: Sequence[str] | None = None
+
+
+class SentSearch(Struct, frozen=True):
+    """A web_search tool of any date, previews too."""
+
+    type: str
+    filters: SearchFilters | None = None
+    search_context_size: str | None = None
+    user_location: UserLocation | None = None
+
+
 class SentFormat(Struct, frozen=True):
     type: str
     name: str | None = None
@@ -128,6 +144,7 @@ class SentRequest(Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     tools: list[Raw] | None = None
     tool_choice: Raw | UnsetType = UNSET
+    max_tool_calls: int | None = None
     parallel_tool_calls: bool | None = None
     text: SentTextOptions | None = None
     reasoning: SentReasoningOptions | None = None
@@ -233,9 +250,17 @@ class CustomTool(Struct, frozen=True, tag="custom", omit_defaults=True):
     format: Raw | UnsetType = UNSET
 
 
-class NamedChoice(Struct, frozen=True):
+class WebSearchTool(Struct, frozen=True, tag="web_search", omit_defaults=True):
+    filters: SearchFilters | None = None
+    search_context_size: str | None = None
+    user_location: UserLocation | None = None
+
+
+class NamedChoice(Struct, frozen=True, omit_defaults=True):
+    """`name` of a function or custom tool; others are chosen by their type."""
+
     type: str
-    name: str
+    name: str | None = None
 
 
 class Format(Struct, frozen=True, omit_defaults=True):
@@ -267,8 +292,9 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    tools: list[FunctionTool | CustomTool] | None = None
+    tools: list[FunctionTool | CustomTool | WebSearchTool] | None = None
     tool_choice: str | NamedChoice | None = None
+    max_tool_calls: int | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
