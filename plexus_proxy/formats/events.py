@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from plexus_proxy.errors import PlexusError
 
-BlockKind = Literal["text", "reasoning", "tool", "refusal"]
+BlockKind = Literal["text", "reasoning", "tool", "refusal", "search"]
 FinishReason = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "pause", "context_full"
 ]
@@ -70,6 +70,23 @@ class Citation(Struct, frozen=True, gc=False):
     end: int | None = None
 
 
+class Source(Struct, frozen=True, gc=False):
+    """A page that a search has found."""
+
+    url: str
+    title: str = ""
+    page_age: str = ""
+
+
+class Search(Struct, frozen=True, gc=False):
+    """A search that the provider has made, or failed to make: `error` is a code of the provider's,
+    and "" if it succeeded."""
+
+    queries: tuple[str, ...]
+    sources: tuple[Source, ...] = ()
+    error: str = ""
+
+
 class Event(Struct, frozen=True, gc=False):
     """Base of all canonical events."""
 
@@ -121,6 +138,13 @@ class ToolInputDelta(Event, frozen=True, gc=False):
 class CitationDelta(Event, frozen=True, gc=False):
     index: int
     citation: Citation
+
+
+class Searched(Event, frozen=True, gc=False):
+    """What a search block tells, all at once."""
+
+    index: int
+    search: Search
 
 
 class BlockEnd(Event, frozen=True, gc=False):

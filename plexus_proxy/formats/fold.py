@@ -19,6 +19,8 @@ from plexus_proxy.formats.events import (
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
+    Search,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -39,6 +41,7 @@ class Block(Struct, kw_only=True):
     tool_name: str = ""
     custom: bool = False
     citations: tuple[Citation, ...] = ()
+    search: Search | None = None
 
 
 class Answer(Struct, kw_only=True):
@@ -88,6 +91,8 @@ def fold(events: Sequence[Event]) -> Answer:
                 blocks[event.index].opaque = event.opaque
             case CitationDelta():
                 blocks[event.index].citations += (event.citation,)
+            case Searched():
+                blocks[event.index].search = event.search
             case Start():
                 start = event
                 usage = event.usage
@@ -123,6 +128,8 @@ def unfold(answer: Answer) -> list[Event]:
         if block.text:
             events.append(_DELTAS[block.kind](index, block.text))
         events += [CitationDelta(index, each) for each in block.citations]
+        if block.search is not None:
+            events.append(Searched(index, block.search))
         if block.opaque is not None:
             events.append(ReasoningSignature(index, block.opaque))
         events.append(BlockEnd(index))

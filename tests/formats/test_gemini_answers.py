@@ -258,7 +258,10 @@ def test_grounding_becomes_annotations() -> None:
             "url_citation": {"url": "https://a", "title": "A", "start_index": 3, "end_index": 9},
         }
     ]
-    assert to_messages(value)["content"][1]["citations"][0]["url"] == "https://a"
+    _, before, cited, after = to_messages(value)["content"]
+    assert [each["text"] for each in (before, cited, after)] == ["In ", "Zürich", "."]
+    assert cited["citations"][0]["url"] == "https://a"
+    assert "citations" not in before | after
 
 
 # Writing

@@ -294,9 +294,9 @@ def test_hosted_tools_leave_no_trace() -> None:
     """P49."""
     stream = (
         CREATED
-        + added(0, "web_search_call", id="ws_1")
-        + event("response.web_search_call.searching", output_index=0, item_id="ws_1")
-        + done(0, "web_search_call", id="ws_1")
+        + added(0, "file_search_call", id="fs_1")
+        + event("response.file_search_call.searching", output_index=0, item_id="fs_1")
+        + done(0, "file_search_call", id="fs_1")
         + text_delta("found", 1)
         + completed()
     )

@@ -30,6 +30,9 @@ from plexus_proxy.formats.events import (
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
+    Search,
+    Searched,
+    Source,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -96,6 +99,7 @@ def assert_balanced(events: Sequence[Event]) -> None:
                 | ReasoningSignature()
                 | ToolInputDelta()
                 | CitationDelta()
+                | Searched()
             ):
                 assert each.index in opened
                 assert each.index not in closed
@@ -357,6 +361,14 @@ def blocks(draw: st.DrawFn, index: int, kind: str) -> list[Event]:
                 CitationDelta(index, cited),
                 BlockEnd(index),
             ]
+        case "searched":
+            search = Search((draw(TEXTS),), error="unavailable")
+            if draw(st.booleans()):
+                pages = [
+                    Source(f"https://{at}", draw(TEXTS)) for at in range(draw(st.integers(0, 3)))
+                ]
+                search = Search(search.queries, tuple(pages))
+            return [BlockStart(index, "search"), Searched(index, search), BlockEnd(index)]
         case _:
             deltas = [TextDelta(index, piece) for piece in draw(PIECES)]
             return [BlockStart(index, "text"), *deltas, BlockEnd(index)]
@@ -408,13 +420,17 @@ def test_chat_reads_back_what_it_writes(depth: str, events: list[Event]) -> None
 
 
 @DEPTHS
-@given(events=streams((*KINDS, "sealed"), mergeable=True).filter(lambda told: len(told) > 3))
+@given(
+    events=streams((*KINDS, "sealed", "searched"), mergeable=True).filter(
+        lambda told: len(told) > 3
+    )
+)
 def test_messages_reads_back_what_it_writes(depth: str, events: list[Event]) -> None:
     """Except for an answer without any block, which gets an empty one."""
     assert reread(MESSAGES, events) == events
 
 
-ALL_KINDS = (*KINDS, "sealed", "refusal", "cited")
+ALL_KINDS = (*KINDS, "sealed", "refusal", "cited", "searched")
 
 
 @DEPTHS
@@ -468,10 +484,19 @@ def assert_agrees_with_completion(streamed: Answer, choice: dict[str, Any]) -> N
     ]
 
 
+def assert_same_blocks(streamed: Sequence[str], whole: Sequence[str]) -> None:
+    """Only whole texts can be taken apart where something is cited: those of streams have gone."""
+
+    def counted(kinds: Sequence[str]) -> list[str]:
+        return [each for at, each in enumerate(kinds) if (each, *kinds[:at][-1:]) != ("text",) * 2]
+
+    assert counted(streamed) == counted(whole)
+
+
 def assert_agrees_with_message(streamed: Answer, message: dict[str, Any]) -> None:
     content = message["content"]
     assert streamed.reason == message["stop_reason"]
-    assert streamed.blocks == [block["type"] for block in content]
+    assert_same_blocks(streamed.blocks, [block["type"] for block in content])
     assert streamed.text == "".join(block.get("text", "") for block in content)
     assert streamed.reasoning == "".join(block.get("thinking", "") for block in content)
     assert streamed.citations == [each for block in content for each in block.get("citations", ())]
@@ -480,11 +505,16 @@ def assert_agrees_with_message(streamed: Answer, message: dict[str, Any]) -> Non
     assert [(each.id, each.value) for each in streamed.tools] == [
         (block["id"], block["input"]) for block in content if block["type"] == "tool_use"
     ]
+    searches = [block["input"] for block in content if block["type"] == "server_tool_use"]
+    assert streamed.searches == [each["query"] for each in searches]
+    results = [b["content"] for b in content if b["type"] == "web_search_tool_result"]
+    found = [each for content in results if isinstance(content, list) for each in content]
+    assert streamed.sources == [each["url"] for each in found]
 
 
 @DEPTHS
 @BOTH
-@given(streams((*KINDS, "sealed"), mergeable=True), st.data())
+@given(streams((*KINDS, "sealed", "searched"), mergeable=True), st.data())
 def test_blocks_side_by_side_say_the_same(
     fmt: Format, depth: str, events: list[Event], data: st.DataObject
 ) -> None:

@@ -189,11 +189,14 @@ class _Gemini:
         self.answer.usage = usage
 
     def grounding(self, grounding: dict[str, Any]) -> None:
-        _keys("groundingMetadata", grounding, {"groundingChunks", "groundingSupports"})
+        lists = {"groundingChunks", "groundingSupports"}
+        _keys("groundingMetadata", grounding, lists, {"webSearchQueries"})
+        for query in grounding.get("webSearchQueries", ()):
+            self.answer.searches.append(_words("a query", query))
         sources = grounding["groundingChunks"]
         for each in sources:
             _keys("a source", each, {"web"})
-            _words("uri", each["web"]["uri"])
+            self.answer.sources.append(_words("uri", each["web"]["uri"]))
         for each in grounding["groundingSupports"]:
             segment = each["segment"]
             kind, text = self.parts[segment["partIndex"]]

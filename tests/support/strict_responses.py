@@ -26,13 +26,16 @@ ITEMS: dict[str, tuple[Set[str], Set[str]]] = {
     "reasoning": ({"id", "type", "summary"}, {"encrypted_content", "content", "status"}),
     "function_call": ({"id", "type", "status", "call_id", "name", "arguments"}, set()),
     "custom_tool_call": ({"id", "type", "status", "call_id", "name", "input"}, set()),
+    "web_search_call": ({"id", "type", "status", "action"}, set()),
 }
 PREFIXES = {
     "message": "msg_",
     "reasoning": "rs_",
     "function_call": "fc_",
     "custom_tool_call": "ctc_",
+    "web_search_call": "ws_",
 }
+SEARCH_STEPS = ["in_progress", "searching", "completed"]
 
 
 def read_responses(stream: bytes, *, sound: bool = True) -> Answer:
@@ -91,8 +94,11 @@ def check_item(item: dict[str, Any]) -> None:
     must, may = ITEMS[kind]
     _keys(kind, item, must, may)
     assert item["id"].startswith(PREFIXES[kind]), item["id"]
-    assert item.get("status", "completed") in ("in_progress", "completed", "incomplete")
-    if kind == "message":
+    failed = {"failed"} if kind == "web_search_call" else set[str]()
+    assert item.get("status", "completed") in {"in_progress", "completed", "incomplete"} | failed
+    if kind == "web_search_call":
+        check_action(item["action"])
+    elif kind == "message":
         assert item["role"] == "assistant"
         for part in item["content"]:
             if part["type"] == "output_text":
@@ -113,6 +119,17 @@ def check_item(item: dict[str, Any]) -> None:
         assert item["name"], "name"
 
 
+def check_action(action: dict[str, Any]) -> None:
+    assert action["type"] == "search", action["type"]
+    _keys("action", action, {"type", "query"}, {"queries", "sources"})
+    assert isinstance(action["query"], str)
+    assert all(action.get("queries", ["q"])), "empty queries"
+    for each in action.get("sources", ()):
+        _keys("source", each, {"type", "url"})
+        assert each["type"] == "url"
+        assert each["url"]
+
+
 def _keys(what: str, value: Any, required: Set[str], optional: Set[str] = frozenset()) -> None:
     assert isinstance(value, dict), f"{what} is no object: {value!r}"
     assert required <= value.keys(), f"{what} lacks {required - value.keys()}"
@@ -127,6 +144,8 @@ class _Item:
         self.parts: list[dict[str, Any]] = []
         self.open_part: int | None = None
         self.text = ""
+        self.steps: list[str] = []
+        """Of a search."""
         self.told = False
         """The `…done` of the current part or of the arguments has come."""
         self.done: dict[str, Any] | None = None
@@ -284,6 +303,16 @@ class _Stream:
         assert event["input"] == item.text
         item.told = True
 
+    def _search(self, event: dict[str, Any]) -> None:
+        _keys("event", event, {"type", "sequence_number", "item_id", "output_index"})
+        item = self._item(event, "web_search_call")
+        item.steps.append(event["type"].rpartition(".")[2])
+        assert item.steps == SEARCH_STEPS[: len(item.steps)], "steps of a search in their order"
+
+    on_response_web_search_call_in_progress = _search
+    on_response_web_search_call_searching = _search
+    on_response_web_search_call_completed = _search
+
     def on_response_output_item_done(self, event: dict[str, Any]) -> None:
         item, done = self.items[event["output_index"]], event["item"]
         check_item(done)
@@ -295,6 +324,11 @@ class _Stream:
             case "message":
                 assert done["content"] == item.parts
                 assert item.parts, "a message without parts"
+            case "web_search_call":
+                is_over = len(item.steps) == len(SEARCH_STEPS)
+                assert is_over == (done["status"] == "completed"), "a search that has no end"
+                self.answer.searches += done["action"].get("queries", [done["action"]["query"]])
+                self.answer.sources += [e["url"] for e in done["action"].get("sources", ())]
             case "reasoning":
                 assert done["summary"] == item.parts
                 assert item.parts or done.get("encrypted_content"), "an empty reasoning item"

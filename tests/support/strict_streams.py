@@ -35,6 +35,12 @@ class Answer:
     """Signatures and encrypted reasoning, in order."""
     tools: list[Tool] = field(default_factory=list)
     citations: list[dict[str, Any]] = field(default_factory=list)
+    cited: list[tuple[str, str]] = field(default_factory=list)
+    """Messages: the text of the block and the address of every citation."""
+    searches: list[str] = field(default_factory=list)
+    """Queries of the searches that the provider made."""
+    sources: list[str] = field(default_factory=list)
+    """Addresses that searches found."""
     reason: str | None = None
     stop_sequence: str | None = None
     usage: dict[str, Any] | None = None
@@ -305,12 +311,18 @@ _BLOCKS = {
     "thinking": {"type", "thinking", "signature"},
     "redacted_thinking": {"type", "data"},
     "tool_use": {"type", "id", "name", "input"},
+    "server_tool_use": {"type", "id", "name", "input"},
+    "web_search_tool_result": {"type", "tool_use_id", "content"},
 }
+_CITATION = {"type", "url", "title", "encrypted_index", "cited_text"}
+_RESULT = {"type", "url", "title", "page_age", "encrypted_content"}
 _DELTAS_OF = {
     "text": {"text_delta": "text", "citations_delta": "citation"},
     "thinking": {"thinking_delta": "thinking", "signature_delta": "signature"},
     "redacted_thinking": {},
     "tool_use": {"input_json_delta": "partial_json"},
+    "server_tool_use": {"input_json_delta": "partial_json"},
+    "web_search_tool_result": {},
 }
 _STOP_REASONS = {
     "end_turn",
@@ -335,6 +347,11 @@ class _Messages:
         self.has_started = self.is_stopped = False
         self.open: str | None = None
         self.is_signed = False
+        self.block_text = ""
+        self.block_cites: list[str] = []
+        self.search_ids: list[str] = []
+        self.search_input = ""
+        self.search_results: list[str] = []
 
     def read(self, stream: bytes) -> Answer:
         for event, data in records(stream):
@@ -385,6 +402,10 @@ class _Messages:
         if "output_tokens_details" in usage:
             thinking = _count(what, usage["output_tokens_details"]["thinking_tokens"])
             assert thinking <= usage["output_tokens"], "thinking is a part"
+        if "server_tool_use" in usage:
+            counts = usage["server_tool_use"]
+            _keys("server_tool_use", counts, {"web_search_requests", "web_fetch_requests"})
+            assert counts["web_search_requests"] <= len(self.search_ids)
 
     def content_block_start(self, value: dict[str, Any]) -> None:
         answer = self.answer
@@ -401,13 +422,39 @@ class _Messages:
             is_new = tool.id not in [each.id for each in answer.tools]
             assert is_new or not self.sound, "ids are unique"
             answer.tools.append(tool)
+        elif kind == "server_tool_use":
+            assert block["input"] == {}, "input streams in deltas"
+            assert block["name"] == "web_search", "a server tool nobody asked for"
+            assert block["id"].startswith("srvtoolu_"), block["id"]
+            assert block["id"] not in self.search_ids, "ids are unique"
+            self.search_ids.append(block["id"])
+            self.search_input = ""
+        elif kind == "web_search_tool_result":
+            self.search_result(block)
         elif kind == "redacted_thinking":
             answer.states.append(_words("data", block["data"]))
         else:
             assert set(block.values()) == {kind, ""}, "a block starts empty"
         self.open = kind
         self.is_signed = False
+        self.block_text, self.block_cites = "", []
         answer.blocks.append(kind)
+
+    def search_result(self, block: dict[str, Any]) -> None:
+        assert block["tool_use_id"] in self.search_ids, "the result of no search (P111)"
+        assert block["tool_use_id"] not in self.search_results, "one result for each search"
+        self.search_results.append(block["tool_use_id"])
+        content = block["content"]
+        if isinstance(content, dict):
+            _keys("an error", content, {"type", "error_code"})
+            assert content["type"] == "web_search_tool_result_error"
+            _words("error_code", content["error_code"])
+            return
+        for each in content:
+            _keys("a result", each, _RESULT - {"page_age"}, {"page_age"})
+            assert each["type"] == "web_search_result"
+            _words("title", each["title"])
+            self.answer.sources.append(_words("url", each["url"]))
 
     def content_block_delta(self, value: dict[str, Any]) -> None:
         answer = self.answer
@@ -422,16 +469,22 @@ class _Messages:
         assert not self.is_signed, "a delta after the signature (P19)"
         if named == "citation":
             _words("citation.type", told["type"])
+            if told["type"] == "web_search_result_location":
+                _keys("citation", told, _CITATION)
+                self.block_cites.append(_words("url", told["url"]))
             answer.citations.append(told)
             return
         _words(named, told, may_be_empty=named == "partial_json")
         if named == "text":
             answer.text += told
+            self.block_text += told
         elif named == "thinking":
             answer.reasoning += told
         elif named == "signature":
             self.is_signed = True
             answer.states.append(told)
+        elif self.open == "server_tool_use":
+            self.search_input += told
         else:
             answer.tools[-1].input += told
 
@@ -439,6 +492,11 @@ class _Messages:
         _keys("content_block_stop", value, {"type", "index"})
         assert self.open is not None, "a stop without an open block (P01)"
         assert value["index"] == len(self.answer.blocks) - 1, "the stop of another block (P01)"
+        self.answer.cited += [(self.block_text, url) for url in self.block_cites]
+        if self.open == "server_tool_use":
+            asked = _json("input of a search", self.search_input)
+            _keys("input of a search", asked, {"query"})
+            self.answer.searches.append(asked["query"])
         self.open = None
 
     def message_delta(self, value: dict[str, Any]) -> None:
@@ -454,6 +512,9 @@ class _Messages:
         self.usage("message_delta.usage (P08)", value["usage"])
         answer.reason, answer.stop_sequence = delta["stop_reason"], delta["stop_sequence"]
         answer.usage = value["usage"]
+        if answer.reason != "pause_turn":
+            assert self.search_results == self.search_ids, "a search without its result"
+        assert ("server_tool_use" in value["usage"]) >= bool(self.search_ids), "searches uncounted"
         assert (answer.reason == "tool_use") <= bool(answer.tools), "no call (P18)"
         assert not (answer.reason == "end_turn" and answer.tools), "end_turn with calls (P17)"
         if self.sound and answer.reason == "tool_use":

@@ -27,6 +27,8 @@ BLOCKS = {
     "thinking": ({"thinking", "signature"}, set[str]()),
     "redacted_thinking": ({"data"}, set[str]()),
     "tool_use": ({"id", "name", "input"}, set[str]()),
+    "server_tool_use": ({"id", "name", "input"}, set[str]()),
+    "web_search_tool_result": ({"tool_use_id", "content"}, set[str]()),
 }
 MESSAGES_USAGE = {
     "input_tokens",
@@ -109,7 +111,29 @@ def _messages(answer: dict[str, Any]) -> Iterator[str]:
             isinstance(block["input"], dict) and block["id"] and block["name"]
         ):
             yield "tool_use"
+    yield from _searches(answer["content"])
     usage = answer["usage"]
     for name in MESSAGES_USAGE:
         if type(usage.get(name)) is not int or usage[name] < 0:
             yield f"usage.{name}"
+
+
+def _searches(content: list[dict[str, Any]]) -> Iterator[str]:
+    calls = [block["id"] for block in content if block["type"] == "server_tool_use"]
+    results = [block for block in content if block["type"] == "web_search_tool_result"]
+    if calls != [block["tool_use_id"] for block in results] or len(set(calls)) < len(calls):
+        yield "searches: a call without its result"
+    if not all(each.startswith("srvtoolu_") for each in calls):
+        yield "searches: id"
+    fields = {"type", "url", "title", "page_age", "encrypted_content"}
+    for block in results:
+        found = block["content"]
+        if isinstance(found, dict):
+            if found.keys() != {"type", "error_code"} or not found["error_code"]:
+                yield "searches: error"
+        elif any(each.keys() != fields or not each["title"] for each in found):
+            yield "searches: result"
+    for block in content:
+        for each in block.get("citations") or []:
+            if each.keys() != {"type", "url", "title", "encrypted_index", "cited_text"}:
+                yield f"citations: {sorted(each)}"

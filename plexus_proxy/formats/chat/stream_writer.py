@@ -31,6 +31,7 @@ from plexus_proxy.formats.events import (
     Finish,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -224,6 +225,10 @@ class ChatWriter:
         self._blocks[event.index].citations.append(event.citation)
         return b""
 
+    def _searched(self, event: Searched) -> bytes:
+        """The format tells of searches by what is cited only."""
+        return b""
+
     def _block_end(self, event: BlockEnd) -> bytes:
         block = self._blocks[event.index]
         if block.kind == "tool":
@@ -264,6 +269,7 @@ class ChatWriter:
         ReasoningSignature: _signature,
         ToolInputDelta: _input,
         CitationDelta: _citation,
+        Searched: _searched,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
         Finish: _finish,

@@ -1,13 +1,14 @@
-"""Citations of generateContent: segments of a part's text, in bytes of its UTF-8, and the sources
-that support them. Source: Gemini API reference, "GroundingMetadata"."""
+"""What generateContent tells of searches and citations: the queries, the sources, and segments of a
+part's text, in bytes of its UTF-8, which sources support. Source: Gemini API reference,
+"GroundingMetadata"."""
 
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.formats import body as bodies
-from plexus_proxy.formats.events import Citation
+from plexus_proxy.formats.events import Citation, Search, Source
 
 
 class Segment(Struct, frozen=True, rename="camel"):
@@ -34,24 +35,34 @@ class Support(Struct, frozen=True, rename="camel"):
 class Grounding(Struct, frozen=True, rename="camel"):
     grounding_chunks: list[GroundingChunk] | None = None
     grounding_supports: list[Support] | None = None
+    web_search_queries: list[str] | None = None
 
 
 _GROUNDING = msgspec.json.Decoder(Grounding | None)
 
 
 class Citations:
-    """What an answer's grounding metadata say, given out text by text."""
+    """What an answer's grounding metadata say: given out text by text, the search at the end."""
 
     def __init__(self) -> None:
+        self._queries: list[str] = []
         self._sources: list[GroundingChunk] = []
         self._supports: list[Support] = []
 
     def learn(self, metadata: Raw | UnsetType) -> None:
-        """The last one of a stream that has any counts."""
-        told = bodies.known(_GROUNDING, metadata)
-        if told is not None and told.grounding_supports:
-            self._sources = told.grounding_chunks or []
-            self._supports = told.grounding_supports
+        """Of each list the last one of a stream that has any counts."""
+        told = bodies.known(_GROUNDING, metadata) or Grounding()
+        self._queries = told.web_search_queries or self._queries
+        self._sources = told.grounding_chunks or self._sources
+        self._supports = told.grounding_supports or self._supports
+
+    def search(self) -> Search | None:
+        """All searches of the answer as one: which query has found what is not told."""
+        if not self._queries:
+            return None
+        webs = (each.web for each in self._sources)
+        found = (Source(web.uri, web.title or "") for web in webs if web is not None and web.uri)
+        return Search(tuple(self._queries), tuple(dict.fromkeys(found)))
 
     def of(self, pieces: Sequence[str], first: int, *, is_last: bool = False) -> Iterator[Citation]:
         """Those of a text that came in `pieces`, the parts of the answer from number `first` on.
@@ -119,19 +130,36 @@ class _WrittenSupport(Struct, frozen=True, rename="camel"):
     grounding_chunk_indices: tuple[int]
 
 
-class WrittenGrounding(Struct, frozen=True, rename="camel"):
+class WrittenGrounding(Struct, rename="camel"):
+    web_search_queries: list[str] | UnsetType = UNSET
     grounding_chunks: list[_WrittenChunk] = msgspec.field(default_factory=list[_WrittenChunk])
     grounding_supports: list[_WrittenSupport] = msgspec.field(default_factory=list[_WrittenSupport])
+
+    @property
+    def is_empty(self) -> bool:
+        return self.web_search_queries is UNSET and not self.grounding_chunks
+
+    def searched(self, search: Search) -> None:
+        self.web_search_queries = [*(self.web_search_queries or ()), *search.queries]
+        for each in search.sources:
+            self._number_of(each.url, each.title)
+
+    def _number_of(self, url: str, title: str) -> int:
+        """The place of a source, told once however often it is found and cited."""
+        for number, each in enumerate(self.grounding_chunks):
+            known = each.web.title
+            if each.web.uri == url and (not title or known in ("", title)):
+                self.grounding_chunks[number] = _WrittenChunk(_WrittenWeb(url, title or known))
+                return number
+        self.grounding_chunks.append(_WrittenChunk(_WrittenWeb(url, title)))
+        return len(self.grounding_chunks) - 1
 
     def cite(self, citation: Citation, text: str, offset: int, part: int) -> None:
         """Add a citation of what stands from `offset` on in the text of part `part`."""
         start = offset + (citation.start or 0)
         end = len(text) if citation.end is None else offset + citation.end
-        source = _WrittenChunk(_WrittenWeb(citation.url, citation.title))
-        if source not in self.grounding_chunks:
-            self.grounding_chunks.append(source)
         cited = text[start:end]
         at = len(text[:start].encode())
         segment = _WrittenSegment(part, at, at + len(cited.encode()), cited)
-        support = _WrittenSupport(segment, (self.grounding_chunks.index(source),))
+        support = _WrittenSupport(segment, (self._number_of(citation.url, citation.title),))
         self.grounding_supports.append(support)

@@ -3,7 +3,7 @@
 Parts are written as text comes. A call waits until it is whole, and until those that began before
 it are written. State waits for the next call, which carries it; if none comes, or other state, it
 gets a text part of its own without text. Arguments that are no JSON cannot be written: such a call
-is left out and the answer ends as a malformed one. Citations wait for the end.
+is left out and the answer ends as a malformed one. Searches and citations wait for the end.
 
 Source: Gemini API reference, "Part"; translation rules §15.4.
 """
@@ -25,6 +25,7 @@ from plexus_proxy.formats.events import (
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -221,6 +222,10 @@ class PartsWriter:
         self._blocks[event.index].citations.append(event.citation)
         return b""
 
+    def _searched(self, event: Searched) -> bytes:
+        self._grounding.searched(event.search)
+        return b""
+
     def _block_end(self, event: BlockEnd) -> bytes:
         block = self._blocks.pop(event.index)
         if block.start.kind == "tool":
@@ -271,7 +276,7 @@ class PartsWriter:
         if reason == STOP and self._malformed:
             reason = MALFORMED
         usage = self._usage or estimated(self._output_chars, self._crossing)
-        grounding = self._grounding if self._grounding.grounding_supports else UNSET
+        grounding = UNSET if self._grounding.is_empty else self._grounding
         candidate = _Candidate(_Content("model", parts), reason, 0, grounding)
         return _encode(
             _Answer((candidate,), write_usage(usage), self._model, self._crossing.response_id)
@@ -285,6 +290,7 @@ class PartsWriter:
         ReasoningSignature: _signature,
         ToolInputDelta: _input,
         CitationDelta: _citation,
+        Searched: _searched,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
     }

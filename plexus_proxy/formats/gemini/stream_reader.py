@@ -4,7 +4,8 @@ The wire has no blocks: a part of another kind than the last one, a call and opa
 open text or thought and begin the next. Calls are whole. State becomes that of the open thought, or
 of one without text: before the call that carries it, after the text that does, which is not torn
 from what came before. What a chunk says about the end is held until the stream's end, since more
-may follow; without any the answer was cut. A whole answer is a stream of one chunk.
+may follow; without any the answer was cut. A search is told at the end too. A whole answer is a
+stream of one chunk.
 
 Source: Gemini API reference, "GenerateContentResponse"; translation rules §15.5.
 """
@@ -29,6 +30,7 @@ from plexus_proxy.formats.events import (
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -130,6 +132,7 @@ class GeminiReader:
             return (Failure(error),)
         events: list[Event] = []
         self._close(events, is_last=True)
+        self._search(events)
         if self._usage is not None:
             events.append(UsageUpdate(read_usage(self._usage)))
         events.append(Finish(final_reason(self._finish, self._calls > 0)))
@@ -204,6 +207,12 @@ class GeminiReader:
             cited = self._citations.of(self._texts, self._texts_at, is_last=is_last)
             events += [CitationDelta(index, each) for each in cited]
         events.append(BlockEnd(index))
+
+    def _search(self, events: list[Event]) -> None:
+        search = self._citations.search() if self._citations is not None else None
+        if search is not None:
+            index = self._take_index()
+            events += (BlockStart(index, "search"), Searched(index, search), BlockEnd(index))
 
     def _state(self, part: answers.Part, events: list[Event]) -> None:
         if part.thought_signature:

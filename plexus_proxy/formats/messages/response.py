@@ -14,8 +14,17 @@ from plexus_proxy.formats.events import Citation, Event, Opaque
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
 from plexus_proxy.formats.messages import types as wire
 from plexus_proxy.formats.messages.reasons import read_reason, write_reason
+from plexus_proxy.formats.messages.searches import (
+    Searches,
+    ToolResult,
+    ToolUse,
+    Trace,
+    split,
+    write_search,
+)
 from plexus_proxy.formats.messages.usage import WrittenUsage, known_usage, write_usage
 from plexus_proxy.formats.refusals import error_of_answer
+from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,6 +47,8 @@ class _Block(Struct, frozen=True):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"{}")
+    tool_use_id: str | None = None
+    content: Raw = Raw(b"null")
 
 
 class _Message(Struct, frozen=True):
@@ -70,7 +81,8 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
 
 
 def _blocks(content: Sequence[_Block], crossing: Crossing) -> Iterator[Block]:
-    for block in content:
+    searches = Searches()
+    for index, block in enumerate(content):
         match block.type:
             case "text":
                 if block.text:
@@ -87,8 +99,13 @@ def _blocks(content: Sequence[_Block], crossing: Crossing) -> Iterator[Block]:
                 yield Block(kind="reasoning", opaque=opaque)
             case "tool_use":
                 yield _tool_block(block, crossing)
+            case "server_tool_use" if block.name == WEB_SEARCH:
+                searches.called(index, block.id, block.input)
+            case "web_search_tool_result":
+                search = searches.found(block.tool_use_id, block.content)
+                yield Block(kind="search", search=search)
             case _:
-                pass  # server tools and their results: no other format can say them
+                pass  # other server tools and their results: no other format can say them
 
 
 def _citations(citations: Sequence[_Citation]) -> Iterator[Citation]:
@@ -127,7 +144,14 @@ class _WrittenText(Struct, frozen=True, tag="text", omit_defaults=True):
     citations: list[WrittenCitation] | None = None
 
 
-_WrittenBlock = _WrittenText | wire.ThinkingBlock | wire.RedactedThinkingBlock | wire.ToolUseBlock
+_WrittenBlock = (
+    _WrittenText
+    | wire.ThinkingBlock
+    | wire.RedactedThinkingBlock
+    | wire.ToolUseBlock
+    | ToolUse
+    | ToolResult
+)
 
 
 class _WrittenMessage(Struct, frozen=True):
@@ -144,11 +168,14 @@ class _WrittenMessage(Struct, frozen=True):
 def write_response(events: Sequence[Event], crossing: Crossing) -> bytes:
     """See Format.write_response. Raises the error of a Failure among the events."""
     answer = fold(events)
-    content = [
-        written
-        for index, block in enumerate(answer.blocks)
-        if (written := _written(index, block, crossing)) is not None
-    ]
+    trace = Trace(crossing)
+    content: list[_WrittenBlock] = []
+    for index, block in enumerate(answer.blocks):
+        content += _written(index, block, crossing)
+        trace.cited(block.citations)
+        if block.search is not None:
+            trace.searched(block.search)
+    content += trace.owed()
     return _encode(
         _WrittenMessage(
             id=ids.message_id(crossing),
@@ -158,20 +185,24 @@ def write_response(events: Sequence[Event], crossing: Crossing) -> bytes:
             content=content or [_WrittenText("")],
             stop_reason=write_reason(answer.reason, answer.stop_sequence),
             stop_sequence=answer.stop_sequence,
-            usage=write_usage(answer.usage_or_estimate(crossing)),
+            usage=write_usage(answer.usage_or_estimate(crossing), trace.usage),
         )
     )
 
 
-def _written(index: int, block: Block, crossing: Crossing) -> _WrittenBlock | None:
+def _written(index: int, block: Block, crossing: Crossing) -> Iterator[_WrittenBlock]:
     match block.kind:
         case "text" | "refusal":
-            citations = [write_citation(each) for each in block.citations]
-            return _WrittenText(block.text, citations or None) if block.text else None
+            for text, citations in split(block.text, block.citations) if block.text else ():
+                yield _WrittenText(text, [write_citation(each) for each in citations] or None)
         case "reasoning":
-            return _thinking(block, crossing)
+            if (thinking := _thinking(block, crossing)) is not None:
+                yield thinking
+        case "search":
+            if block.search is not None:
+                yield from write_search(block.search, crossing, index)
         case "tool":
-            return wire.ToolUseBlock(
+            yield wire.ToolUseBlock(
                 id=block.tool_id or ids.tool_id(crossing, index),
                 name=block.tool_name,
                 input=arguments.as_object(block.text),

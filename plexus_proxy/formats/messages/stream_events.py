@@ -26,6 +26,8 @@ class SentBlock(Struct, frozen=True, gc=False):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"{}")
+    tool_use_id: str | None = None
+    content: Raw = Raw(b"null")
 
 
 class SentCitation(Struct, frozen=True, gc=False):

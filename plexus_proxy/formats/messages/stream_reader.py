@@ -1,7 +1,8 @@
 """Messages stream → canonical events.
 
-The wire is built of blocks like the canonical stream; server tools and their results are left out,
-so indices are counted anew. A block ends at its content_block_stop, or where the next one starts if
+The wire is built of blocks like the canonical stream, but a search is one block, told when its
+result is there, and other server tools and their results are left out, so indices are counted anew.
+A block ends at its content_block_stop, or where the next one starts if
 the server forgot it. The stop reason is held until message_stop or the stream's end; without any
 the answer was cut. Input of a custom tool that is emulated by a function is held until it is whole,
 to be unwrapped.
@@ -30,6 +31,7 @@ from plexus_proxy.formats.events import (
     OpaqueKind,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -39,8 +41,10 @@ from plexus_proxy.formats.fold import final_reason
 from plexus_proxy.formats.messages import stream_events as wire
 from plexus_proxy.formats.messages.errors import read_error
 from plexus_proxy.formats.messages.reasons import read_reason
+from plexus_proxy.formats.messages.searches import CALL, RESULT, Searches
 from plexus_proxy.formats.messages.usage import WireUsage, merge_usage, read_usage
 from plexus_proxy.formats.sse import Frame
+from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
 
 _STRING = msgspec.json.Decoder(str)
 _EMPTY_INPUT = "{}"
@@ -84,6 +88,7 @@ class MessagesReader:
         "_crossing",
         "_done",
         "_next",
+        "_searches",
         "_started",
         "_stop_reason",
         "_stop_sequence",
@@ -99,6 +104,7 @@ class MessagesReader:
         self._calls = 0
         self._blocks: dict[int, _Block | None] = {}
         """Open blocks by their index on the wire; None: one that is left out."""
+        self._searches = Searches()
         self._stop_reason: str | None = None
         self._stop_sequence: str | None = None
         self._usage: WireUsage | None = None
@@ -173,6 +179,7 @@ class MessagesReader:
         self._close_all(events)
         if kind is None:
             self._blocks[event.index] = None
+            self._server_tool(event.index, sent, events)
             return
         block = self._open(event.index, kind, events, sent)
         if sent.text:
@@ -185,6 +192,19 @@ class MessagesReader:
         if kind == "tool":
             given = arguments.as_text(sent.input)
             block.whole_input = "" if given in (_EMPTY_INPUT, "null") else given
+
+    def _server_tool(self, index: int, sent: wire.SentBlock, events: list[Event]) -> None:
+        if sent.type == CALL and sent.name == WEB_SEARCH:
+            self._searches.called(index, sent.id, sent.input)
+        elif sent.type == RESULT:
+            self._begin(wire.SentMessage(), events)
+            search = self._searches.found(sent.tool_use_id, sent.content)
+            events += (
+                BlockStart(self._next, "search"),
+                Searched(self._next, search),
+                BlockEnd(self._next),
+            )
+            self._next += 1
 
     def _open(
         self,
@@ -208,6 +228,8 @@ class MessagesReader:
     def _block_delta(self, event: wire.SentEvent, events: list[Event]) -> None:
         delta = event.delta
         if delta is None:
+            return
+        if delta.partial_json and self._searches.told(event.index, delta.partial_json):
             return
         kind = _KIND_OF_DELTA.get(delta.type)
         block = self._block_of(event.index, kind, events) if kind is not None else None

@@ -2,8 +2,10 @@
 
 Exactly one block is open on the wire at a time, with indices 0, 1, 2, …: events of a block that
 begins while another is open wait until that one has ended. A text block opens with its first text,
-a reasoning block with its first text or its state, so that empty ones leave no trace. Finish brings
-an empty text block if there was none at all, message_delta with the usage, and message_stop.
+a reasoning block with its first text or its state, so that empty ones leave no trace. Text that
+goes on after a citation does so in a new block, since citations are of whole blocks. A search is
+two blocks on the wire. Finish brings an empty text block if there was none at all, message_delta
+with the usage, and message_stop.
 
 Source: Anthropic API reference, "Streaming Messages"; translation rules §15.1.
 """
@@ -12,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats import envelope, ids
@@ -25,6 +28,7 @@ from plexus_proxy.formats.events import (
     Finish,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -35,6 +39,7 @@ from plexus_proxy.formats.fold import estimated, final_reason
 from plexus_proxy.formats.messages.errors import error_body
 from plexus_proxy.formats.messages.reasons import write_reason
 from plexus_proxy.formats.messages.response import write_citation
+from plexus_proxy.formats.messages.searches import ToolResult, ToolUse, Trace, write_search
 from plexus_proxy.formats.messages.usage import WrittenUsage, write_usage
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -85,12 +90,14 @@ class MessagesWriter:
 
     __slots__ = (
         "_calls",
+        "_cited",
         "_crossing",
         "_current",
         "_delta_head",
         "_next",
         "_on_wire",
         "_output_chars",
+        "_trace",
         "_usage",
         "_waiting",
     )
@@ -101,6 +108,9 @@ class MessagesWriter:
         """The block whose events are written; others wait."""
         self._on_wire = False
         """Its content_block_start has been written, its content_block_stop not."""
+        self._cited = False
+        """The text block on the wire has a citation."""
+        self._trace = Trace(crossing)
         self._waiting: dict[int, list[Event]] = {}
         self._next = 0
         self._delta_head = b""
@@ -142,6 +152,7 @@ class MessagesWriter:
         index = self._next
         self._next += 1
         self._on_wire = True
+        self._cited = False
         self._delta_head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
             b'"delta":{"type":"%b",' % (index, delta_type)
@@ -171,7 +182,8 @@ class MessagesWriter:
         if self._waits(event.index, event) or not event.text:
             return b""
         self._output_chars += len(event.text)
-        opening = b"" if self._on_wire else self._open(_TEXT, b"text_delta")
+        closing = self._stop() if self._cited and event.text.strip() else b""
+        opening = closing if self._on_wire else closing + self._open(_TEXT, b"text_delta")
         return b'%b%b"text":%b}}\n\n' % (opening, self._delta_head, _encode(event.text))
 
     def _reasoning(self, event: ReasoningDelta) -> bytes:
@@ -206,11 +218,28 @@ class MessagesWriter:
         """A citation of a block that has no text yet has nothing to stand on."""
         if self._waits(event.index, event) or not self._on_wire:
             return b""
+        self._cited = True
+        self._trace.cited((event.citation,))
         return (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
             b'"delta":{"type":"citations_delta","citation":%b}}\n\n'
             % (self._next - 1, _encode(write_citation(event.citation)))
         )
+
+    def _searched(self, event: Searched) -> bytes:
+        if self._waits(event.index, event):
+            return b""
+        self._trace.searched(event.search)
+        blocks = write_search(event.search, self._crossing, event.index)
+        return b"".join(map(self._whole, blocks))
+
+    def _whole(self, block: ToolUse | ToolResult) -> bytes:
+        """A block of a search, from its start to its stop."""
+        if isinstance(block, ToolResult):
+            return self._open(_encode(block), b"") + self._stop()
+        opening = self._open(_encode(replace(block, input={})), b"input_json_delta")
+        told = _encode(_encode(block.input).decode())
+        return b'%b%b"partial_json":%b}}\n\n%b' % (opening, self._delta_head, told, self._stop())
 
     def _block_end(self, event: BlockEnd) -> bytes:
         """Ends the current block; the next that waits takes its place with all it has. One that
@@ -234,12 +263,13 @@ class MessagesWriter:
         return b""
 
     def _finish(self, event: Finish) -> bytes:
-        nothing = b"" if self._next else self._open(_TEXT, b"text_delta") + self._stop()
+        owed = b"".join(map(self._whole, self._trace.owed()))
+        nothing = owed if self._next else self._open(_TEXT, b"text_delta") + self._stop()
         reason = final_reason(event.reason, self._calls > 0)
         usage = self._usage or estimated(self._output_chars, self._crossing)
         told = _MessageDelta(
             _StopDelta(write_reason(reason, event.stop_sequence), event.stop_sequence),
-            write_usage(usage),
+            write_usage(usage, self._trace.usage),
         )
         return nothing + _event(b"message_delta", _encode(told)) + STOP
 
@@ -254,6 +284,7 @@ class MessagesWriter:
         ReasoningSignature: _signature,
         ToolInputDelta: _input,
         CitationDelta: _citation,
+        Searched: _searched,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
         Finish: _finish,

@@ -6,6 +6,7 @@ from msgspec import Raw, Struct, UnsetType
 
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.messages.searches import ServerToolUsage
 
 
 class OutputDetails(Struct, frozen=True, gc=False):
@@ -34,6 +35,7 @@ class WrittenUsage(Struct, frozen=True, gc=False, omit_defaults=True):
     cache_read_input_tokens: int
     output_tokens: int
     output_tokens_details: OutputDetails | None = None
+    server_tool_use: ServerToolUsage | None = None
 
 
 def merge_usage(known: WireUsage, told: WireUsage) -> WireUsage:
@@ -71,11 +73,12 @@ def known_usage(stated: Raw | UnsetType) -> Usage | None:
     return None if wire in (None, _NOTHING) else read_usage(wire)
 
 
-def write_usage(usage: Usage) -> WrittenUsage:
+def write_usage(usage: Usage, server_tools: ServerToolUsage | None = None) -> WrittenUsage:
     return WrittenUsage(
         usage.input_tokens,
         usage.cache_write_tokens,
         usage.cache_read_tokens,
         usage.completion_tokens,
         OutputDetails(usage.reasoning_tokens) if usage.reasoning_tokens else None,
+        server_tools,
     )

@@ -22,6 +22,19 @@ class Annotation(Struct, frozen=True, gc=False):
     end_index: int | None = None
 
 
+class Page(Struct, frozen=True, gc=False):
+    url: str | None = None
+
+
+class Action(Struct, frozen=True, gc=False):
+    """What a web_search_call does."""
+
+    type: str | None = None
+    query: str | None = None
+    queries: list[str] | None = None
+    sources: list[Page] | None = None
+
+
 class Item(Struct, frozen=True, gc=False):
     """An output item; of types not known here only `type` counts."""
 
@@ -34,6 +47,9 @@ class Item(Struct, frozen=True, gc=False):
     content: list[Piece] | None = None
     summary: list[Piece] | None = None
     encrypted_content: str | None = None
+    status: str | None = None
+    action: Raw | UnsetType = UNSET
+    """Of hosted tools."""
 
 
 class Incomplete(Struct, frozen=True, gc=False):

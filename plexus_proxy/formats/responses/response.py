@@ -16,6 +16,7 @@ from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.errors import ResponseError
 from plexus_proxy.formats.responses.reasons import End, read_reason, write_end
+from plexus_proxy.formats.responses.searches import WrittenSearch, read_search, write_search
 from plexus_proxy.formats.responses.usage import WrittenUsage, known_usage, write_usage
 
 _encode = msgspec.json.Encoder().encode
@@ -46,7 +47,7 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
 
 
 def read_item(item: wire.Item, crossing: Crossing) -> Iterator[Block]:
-    """The blocks of one output item; hosted tools have none."""
+    """The blocks of one output item; hosted tools have none, but for searches."""
     match item.type:
         case "reasoning":
             yield Block(
@@ -73,6 +74,9 @@ def read_item(item: wire.Item, crossing: Crossing) -> Iterator[Block]:
                 tool_name=crossing.tool_names.get(name, name),
                 custom=item.type == "custom_tool_call",
             )
+        case "web_search_call":
+            if (search := read_search(item)) is not None:
+                yield Block(kind="search", search=search)
         case _:
             pass
 
@@ -146,7 +150,7 @@ class WrittenCustomCall(Struct, frozen=True, tag="custom_tool_call"):
     input: str
 
 
-WrittenItem = WrittenMessage | WrittenReasoning | WrittenCall | WrittenCustomCall
+WrittenItem = WrittenMessage | WrittenReasoning | WrittenCall | WrittenCustomCall | WrittenSearch
 
 
 class _Incomplete(Struct, frozen=True):
@@ -266,6 +270,8 @@ def _items(answer: Answer, crossing: Crossing, end: End) -> Iterator[WrittenItem
             continue
         if block.kind == "reasoning":
             yield write_reasoning(block, crossing, number)
+        elif block.search is not None:
+            yield write_search(block.search, crossing, number)
         else:
             yield write_call(block, crossing, number, status)
         number += 1
@@ -275,7 +281,7 @@ def _is_written(block: Block, crossing: Crossing) -> bool:
     """Blocks without any content leave no item."""
     if block.kind == "reasoning":
         return block.opaque is not None or bool(block.text and crossing.show_reasoning)
-    return block.kind == "tool" or bool(block.text)
+    return block.kind == "tool" or bool(block.text or block.search)
 
 
 def _part(block: Block) -> WrittenText | WrittenRefusal:

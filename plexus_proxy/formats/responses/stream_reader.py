@@ -3,7 +3,8 @@
 The wire is built of output items, each with parts of its own; a block is a reasoning item, one
 content part of a message, or a call. Servers differ in what they bother to send: whatever a later
 event tells in full (`…done`, `output_item.done`, the final response) and no delta has told before
-is made up for, nothing is told twice. Hosted tools have no blocks.
+is made up for, nothing is told twice. Hosted tools have no blocks, but for searches, which are told
+when they are done.
 
 Source: OpenAI API reference, "Streaming events"; translation rules §15.2, §15.5.
 """
@@ -24,6 +25,7 @@ from plexus_proxy.formats.events import (
     Finish,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -35,6 +37,8 @@ from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.observer import CALLS
 from plexus_proxy.formats.responses.reasons import read_reason
 from plexus_proxy.formats.responses.response import PARAGRAPH, read_citation, read_state
+from plexus_proxy.formats.responses.searches import CALL as SEARCH
+from plexus_proxy.formats.responses.searches import read_search
 from plexus_proxy.formats.responses.usage import known_usage
 from plexus_proxy.formats.sse import Frame
 
@@ -206,6 +210,9 @@ class ResponsesReader:
             key = (output_index, _WHOLE_PART)
             block = self._blocks.get(key) or self._open(key, "tool", events, item)
             self._make_up(block, item.input or item.arguments, events)
+        elif item.type == SEARCH and (search := read_search(item)) is not None:
+            block = self._open((output_index, _WHOLE_PART), "search", events)
+            events.append(Searched(block.index, search))
         for key in [each for each in self._blocks if each[0] == output_index]:
             self._end_block(key, events)
         self._closed.add(output_index)

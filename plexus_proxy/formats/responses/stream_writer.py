@@ -1,9 +1,9 @@
 """Canonical events → Responses stream.
 
-Every event carries the next sequence number. An output item is a reasoning item, a call, or a
-message, whose parts are neighbouring text blocks; calls may be open side by side, they differ by
-output_index. An item appears with its first content, so that empty blocks leave no trace. The
-terminal event repeats the whole response, with usage.
+Every event carries the next sequence number. An output item is a reasoning item, a call, a
+search, or a message, whose parts are neighbouring text blocks; calls may be open side by side, they
+differ by output_index. An item appears with its first content, so that empty blocks leave no trace.
+Citations wait for the end of their text. The terminal event repeats the whole response, with usage.
 
 Source: OpenAI API reference, "Streaming events"; translation rules §15.3.
 """
@@ -26,6 +26,7 @@ from plexus_proxy.formats.events import (
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
+    Searched,
     Start,
     TextDelta,
     ToolInputDelta,
@@ -49,6 +50,7 @@ from plexus_proxy.formats.responses.response import (
     write_call,
     write_reasoning,
 )
+from plexus_proxy.formats.responses.searches import begun, write_search
 from plexus_proxy.formats.responses.usage import write_usage
 
 KEEPALIVE = b": keep-alive\n\n"
@@ -265,17 +267,22 @@ class ResponsesWriter:
         return self._event(kind, b"%b%b" % (block.head, _encode(event.text)))
 
     def _citation(self, event: CitationDelta) -> bytes:
-        """A citation of a block that has no text yet has nothing to stand on."""
-        block = self._blocks[event.index]
-        if block.number < 0:
-            return b""
-        block.citations.append(event.citation)
-        written = write_annotations([event.citation], len(block.text))[0]
-        place = block.head.removesuffix(b'"delta":')
-        return self._event(
-            b"response.output_text.annotation.added",
-            b'%b"annotation_index":%d,"annotation":%b'
-            % (place, len(block.citations) - 1, _encode(written)),
+        self._blocks[event.index].citations.append(event.citation)
+        return b""
+
+    def _searched(self, event: Searched) -> bytes:
+        closing = self._end_message("completed")
+        number = len(self._items)
+        item = write_search(event.search, self._crossing, number)
+        place = b'"output_index":%d,"item_id":%b' % (number, _encode(item.id))
+        steps = [b"in_progress", b"searching"] + ([] if event.search.error else [b"completed"])
+        return b"".join(
+            (
+                closing,
+                self._added(begun(item)),
+                *(self._event(b"response.web_search_call.%b" % step, place) for step in steps),
+                self._done(number, item),
+            )
         )
 
     def _block_end(self, event: BlockEnd) -> bytes:
@@ -299,8 +306,16 @@ class ResponsesWriter:
             part: WrittenText | WrittenRefusal = WrittenRefusal(text)
             done = self._event(b"response.refusal.done", b'%b"refusal":%b' % (place, _encode(text)))
         else:
-            part = WrittenText(text, write_annotations(block.citations, len(text)))
-            done = self._event(
+            annotations = write_annotations(block.citations, len(text))
+            part = WrittenText(text, annotations)
+            told = [
+                self._event(
+                    b"response.output_text.annotation.added",
+                    b'%b"annotation_index":%d,"annotation":%b' % (place, index, _encode(each)),
+                )
+                for index, each in enumerate(annotations)
+            ]
+            done = b"".join(told) + self._event(
                 b"response.output_text.done",
                 b'%b"text":%b,"logprobs":[]' % (place, _encode(text)),
             )
@@ -396,6 +411,7 @@ class ResponsesWriter:
         ReasoningSignature: _signature,
         ToolInputDelta: _input,
         CitationDelta: _citation,
+        Searched: _searched,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
         Finish: _finish,
