@@ -69,6 +69,12 @@ class Citation(Struct, frozen=True, gc=False):
     start: int | None = None
     end: int | None = None
 
+    def span(self, length: int) -> tuple[int, int]:
+        """From where to where in a block of `length` characters: all of it if nothing is said, and
+        never beyond, whatever the provider has counted."""
+        end = length if self.end is None else max(0, min(self.end, length))
+        return min(max(0, self.start or 0), end), end
+
 
 class Source(Struct, frozen=True, gc=False):
     """A page that a search has found."""

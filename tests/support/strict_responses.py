@@ -365,7 +365,8 @@ class _Stream:
 
     def on_response_completed(self, event: dict[str, Any]) -> None:
         self._final(event, "completed")
-        states = [(item.done or {}).get("status", "completed") for item in self.items]
+        done = [item.done or {} for item in self.items if item.item["type"] != "web_search_call"]
+        states = [item.get("status", "completed") for item in done]
         assert set(states) <= {"completed"}, states
 
     def on_response_incomplete(self, event: dict[str, Any]) -> None:

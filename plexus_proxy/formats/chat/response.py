@@ -232,11 +232,7 @@ def _annotations(answer: Answer) -> Iterator[WrittenAnnotation]:
 def write_annotation(citation: Citation, offset: int, end: int) -> WrittenAnnotation:
     """A citation of the text block that reaches from `offset` to `end` of the joined text; its own
     offsets are counted there too."""
+    first, last = citation.span(end - offset)
     return WrittenAnnotation(
-        _WrittenCitation(
-            offset if citation.start is None else offset + citation.start,
-            end if citation.end is None else offset + citation.end,
-            citation.title,
-            citation.url,
-        )
+        _WrittenCitation(offset + first, offset + last, citation.title, citation.url)
     )

@@ -156,8 +156,7 @@ class WrittenGrounding(Struct, rename="camel"):
 
     def cite(self, citation: Citation, text: str, offset: int, part: int) -> None:
         """Add a citation of what stands from `offset` on in the text of part `part`."""
-        start = offset + (citation.start or 0)
-        end = len(text) if citation.end is None else offset + citation.end
+        start, end = (offset + each for each in citation.span(len(text) - offset))
         cited = text[start:end]
         at = len(text[:start].encode())
         segment = _WrittenSegment(part, at, at + len(cited.encode()), cited)

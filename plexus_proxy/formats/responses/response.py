@@ -291,15 +291,7 @@ def _part(block: Block) -> WrittenText | WrittenRefusal:
 
 
 def write_annotations(citations: Iterable[Citation], length: int) -> list[WrittenAnnotation]:
-    return [
-        WrittenAnnotation(
-            0 if each.start is None else each.start,
-            length if each.end is None else each.end,
-            each.url,
-            each.title,
-        )
-        for each in citations
-    ]
+    return [WrittenAnnotation(*each.span(length), each.url, each.title) for each in citations]
 
 
 def write_reasoning(block: Block, crossing: Crossing, number: int) -> WrittenReasoning:
