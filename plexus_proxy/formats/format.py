@@ -26,7 +26,7 @@ class Marks(Struct, frozen=True, kw_only=True, gc=False):
     model: tuple[int, int]
     """Start and end of the value of the only top-level `model`, quotes included."""
     envelopes: bool
-    """The body carries reasoning envelopes of ours."""
+    """The body carries reasoning envelopes of ours, or traces of searches as we write them."""
     stream_options: bool = False
     """Chat Completions: the body has stream_options."""
 

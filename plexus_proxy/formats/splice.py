@@ -28,7 +28,7 @@ _MASK = b'"\x7f\x7f\x7f\x7f\x7f"'
 _TAIL_BYTES = 16 * 1024
 _FIRST = re.compile(rb'\s*\{\s*(?="model")')
 _VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*")')
-_ENVELOPE = PREFIX.encode()
+_ENVELOPE = re.compile(re.escape(PREFIX.encode()))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -85,9 +85,10 @@ def splice(
     *,
     include_usage: bool,
     clean: Callable[[Fields, str], None],
+    ours: re.Pattern[bytes] = _ENVELOPE,
 ) -> bytes:
     """`call.body` for a provider. `include_usage`: see to stream_options.include_usage;
-    `clean(fields, model)` takes envelopes out."""
+    `clean(fields, model)` takes out what is of our making, by which `ours` knows a body."""
     body, marks = call.body, call.marks
     if marks is not None and marks.body is not body:
         marks = None
@@ -102,7 +103,7 @@ def splice(
         usage = b',"stream_options":{"include_usage":true}}'
         return b"".join((view[:start], name, view[end:close], usage))
     fields = bodies.decode_fields(body)
-    if not usable and _ENVELOPE in body:
+    if not usable and ours.search(body):
         clean(fields, model)
     for name, value in extra.items():
         fields[name] = raw(value)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.strict_messages import problems
 
 from plexus_proxy.formats import envelope
 from plexus_proxy.formats.chat import call as chat
@@ -190,6 +191,93 @@ def test_envelopes_are_taken_out_of_messages_blocks() -> None:
         {"role": "assistant", "content": [thinking("native"), text]},
         {"role": "user", "content": "next"},
         {"role": "user", "content": "last"},
+    ]
+
+
+def cited(index: str, url: str) -> dict[str, Any]:
+    """As Anthropic writes it with an index; as we do without."""
+    return {
+        "type": "web_search_result_location",
+        "url": url,
+        "title": "T",
+        "encrypted_index": index,
+        "cited_text": "t",
+    }
+
+
+def searched(tool_id: str, encrypted: str) -> list[dict[str, Any]]:
+    found = {
+        "type": "web_search_result",
+        "url": "https://a",
+        "title": "A",
+        "page_age": None,
+        "encrypted_content": encrypted,
+    }
+    return [
+        {"type": "server_tool_use", "id": tool_id, "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": tool_id, "content": [found]},
+    ]
+
+
+QUESTION = {"role": "user", "content": "q"}
+
+
+@pytest.mark.parametrize("indent", [None, 1], ids=["dense", "indented"])
+def test_searches_of_other_providers_are_taken_out_of_messages(indent: int | None) -> None:
+    """Anthropic refuses results and citations that it has not encrypted."""
+    own = searched("srvtoolu_01", "sealed")
+    mixed = [cited("sealed", "https://a"), cited("", "https://b")]
+    sent = {
+        "model": "a",
+        "max_tokens": 9,
+        "messages": [
+            QUESTION,
+            {
+                "role": "assistant",
+                "content": [
+                    *own,
+                    *searched("srvtoolu_gw1_R1_0", ""),
+                    {"type": "text", "text": "one", "citations": [cited("", "https://a")]},
+                    {"type": "text", "text": "two", "citations": mixed},
+                    {"type": "text", "text": 'three "encrypted_index": "" srvtoolu_gw1_'},
+                ],
+            },
+            QUESTION,
+            {"role": "assistant", "content": searched("srvtoolu_gw1_R1_1", "")},
+            QUESTION,
+        ],
+    }
+    spliced = json.loads(splice(messages, json.dumps(sent, indent=indent).encode()))
+    assert spliced["messages"] == [
+        QUESTION,
+        {
+            "role": "assistant",
+            "content": [
+                *own,
+                {"type": "text", "text": "one"},
+                {"type": "text", "text": "two", "citations": [cited("sealed", "https://a")]},
+                {"type": "text", "text": 'three "encrypted_index": "" srvtoolu_gw1_'},
+            ],
+        },
+        QUESTION,
+        QUESTION,
+    ]
+    assert problems(spliced, newest=False, signatures=frozenset({"sealed"})) == []
+
+
+def test_a_providers_own_searches_stay_as_they_are() -> None:
+    block = {"type": "text", "text": "t", "citations": [cited("sealed", "https://a")]}
+    content = [*searched("srvtoolu_01", "sealed"), block]
+    sent = json.dumps({"model": "a", "messages": [{"role": "assistant", "content": content}]})
+    assert splice(messages, sent.encode()) == sent.replace('"a"', '"real"', 1).encode()
+
+
+def test_our_citations_are_found_where_the_models_place_is_not() -> None:
+    text = {"type": "text", "text": "t", "citations": [cited("", "https://a")]}
+    told = json.dumps([{"role": "assistant", "content": [text]}])
+    sent = f'{{"model":"x","messages":{told},"model":"a"}}'.encode()
+    assert json.loads(splice(messages, sent))["messages"] == [
+        {"role": "assistant", "content": [{"type": "text", "text": "t"}]}
     ]
 
 

@@ -1,5 +1,6 @@
 """Peeking at a Messages body, and sending it on to a provider of the same format."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +12,23 @@ from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.envelope import PREFIX
 from plexus_proxy.formats.format import IN_BODY, Asked, Call, Marks
+from plexus_proxy.formats.messages.searches import OUR_PREFIX
 from plexus_proxy.formats.splice import Fields, Peek, peek
 from plexus_proxy.formats.splice import splice as splice_body
 
 _MARKED = b'"' + PREFIX.encode()
+_SEARCH = b'"' + OUR_PREFIX.encode()
+_CITED = re.compile(rb'"encrypted_index"\s*:\s*""')
+"""A citation as we write it: the provider's own have an index."""
+_OURS = re.compile(b"|".join((re.escape(_MARKED), re.escape(_SEARCH), _CITED.pattern)))
 
 
 class _Block(Struct, frozen=True, gc=False):
     signature: Raw | UnsetType = UNSET
     data: Raw | UnsetType = UNSET
+    id: Raw | UnsetType = UNSET
+    tool_use_id: Raw | UnsetType = UNSET
+    citations: Raw | UnsetType = UNSET
 
 
 class _Message(Struct, frozen=True, gc=False):
@@ -49,6 +58,8 @@ class _WholeBlock(Struct, frozen=True, gc=False):
     type: str
     signature: str = ""
     data: Raw = Raw(b"null")
+    id: Raw | UnsetType = UNSET
+    tool_use_id: Raw | UnsetType = UNSET
 
 
 _BLOCK = msgspec.json.Decoder(_WholeBlock)
@@ -83,19 +94,33 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
         tool_count=len(peeked.tools or ()),
         parallel_tool_calls=None if serial is None else not serial,
         session=peeked.metadata.user_id if peeked.metadata else None,
-        marks=span and Marks(body=body, model=span, envelopes=any(map(_has_envelope, messages))),
+        marks=span and Marks(body=body, model=span, envelopes=any(map(_is_ours, messages))),
     )
 
 
 def splice(call: Call, model: str, extra: Mapping[str, Any]) -> bytes:
     """`call.body` for a Messages provider: see Format.splice."""
-    return splice_body(call, model, extra, include_usage=False, clean=_clean)
+    return splice_body(call, model, extra, include_usage=False, clean=_clean, ours=_OURS)
 
 
-def _has_envelope(message: _Message) -> bool:
+def _is_ours(message: _Message) -> bool:
+    """Whether any of its blocks holds what the provider would refuse."""
     if not isinstance(message.content, list):
         return False
-    return any(_is_marked(block.signature) or _is_marked(block.data) for block in message.content)
+    return any(
+        _is_marked(block.signature)
+        or _is_marked(block.data)
+        or _is_search(block)
+        or (block.citations is not UNSET and _CITED.search(block.citations))
+        for block in message.content
+    )
+
+
+def _is_search(block: "_Block | _WholeBlock") -> bool:
+    return any(
+        each is not UNSET and bytes(each).startswith(_SEARCH)
+        for each in (block.id, block.tool_use_id)
+    )
 
 
 def _is_marked(value: Raw | UnsetType) -> bool:
@@ -103,7 +128,9 @@ def _is_marked(value: Raw | UnsetType) -> bool:
 
 
 def _clean(fields: Fields, model: str) -> None:
-    """Take out thinking that carries envelopes.
+    """Take out thinking that carries envelopes, searches that another provider made, and the
+    citations of what these found: without the text that only their provider could encrypt they
+    would be refused.
 
     A provider that thinks by budget refuses a running tool loop that has lost its first thinking;
     it gets this one request without thinking. Source: translation rules §10, degrade rules.
@@ -132,28 +159,47 @@ def _clean(fields: Fields, model: str) -> None:
 
 
 def _cleaned(message: Raw) -> tuple[Raw | None, bool]:
-    """The message without enveloped blocks (None: nothing was left), and whether it lost any."""
-    if _MARKED not in bytes(message):
+    """The message without what is of our making (None: nothing was left), and whether it lost
+    thinking."""
+    if not _OURS.search(message):
         return message, False
     fields = bodies.decode_fields(message)
     try:
         blocks = bodies.decode_items(fields["content"])
     except (KeyError, msgspec.DecodeError):
         return message, False
-    kept = [each for each in blocks if not _is_enveloped_thinking(each)]
-    if len(kept) == len(blocks):
+    kept: list[Raw] = []
+    lost_thinking = False
+    for block in blocks:
+        found = bodies.known(_BLOCK, block)
+        if found is not None and _is_enveloped_thinking(found):
+            lost_thinking = True
+        elif found is None or not _is_search(found):
+            kept.append(_without_our_citations(block))
+    if kept == blocks:
         return message, False
     if not kept:
-        return None, True
+        return None, lost_thinking
     fields["content"] = raw(kept)
-    return raw(fields), True
+    return raw(fields), lost_thinking
 
 
-def _is_enveloped_thinking(block: Raw) -> bool:
+def _without_our_citations(block: Raw) -> Raw:
+    if not _CITED.search(block):
+        return block
+    fields = bodies.decode_fields(block)
     try:
-        found = _BLOCK.decode(block)
-    except msgspec.DecodeError:
-        return False
+        kept = [e for e in bodies.decode_items(fields["citations"]) if not _CITED.search(e)]
+    except (KeyError, msgspec.DecodeError):
+        return block  # it only looks like one
+    if kept:
+        fields["citations"] = raw(kept)
+    else:
+        del fields["citations"]
+    return raw(fields)
+
+
+def _is_enveloped_thinking(found: _WholeBlock) -> bool:
     if found.type == "thinking":
         return found.signature.startswith(PREFIX)
     return found.type == "redacted_thinking" and _is_marked(found.data)
