@@ -30,6 +30,7 @@ from plexus_proxy.formats.conversation import (
     WebSearch,
 )
 from plexus_proxy.formats.effort import known_effort
+from plexus_proxy.formats.events import Citation
 from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
 
@@ -46,6 +47,7 @@ _FIELD_NAMES = {
     "turns.reasoning": "messages.reasoning_content",
     "parts.detail": "messages.content.image_url.detail",
     "parts.title": "messages.content.file.filename",
+    "parts.citations": "messages.annotations",
     "tools.custom_format": "tools.custom.format",
     "tools.strict": "tools.function.strict",
     "search.location": "web_search_options.user_location",
@@ -152,7 +154,7 @@ class _Reading:
 
     def _assistant(self, message: wire.SentMessage, path: str) -> Iterator[Part]:
         yield from read_reasoning(message)
-        yield from self._parts(message.content, f"{path}.content")
+        yield from self._cited(message, f"{path}.content")
         if message.refusal:
             yield Refusal(text=message.refusal)
         if message.audio is not UNSET and bytes(message.audio) != b"null":
@@ -164,6 +166,22 @@ class _Reading:
             yield ToolCall(
                 id=self._function_id(), name=function.name, arguments=_arguments(function)
             )
+
+    def _cited(self, message: wire.SentMessage, path: str) -> Iterable[Part]:
+        """What an assistant said; its citations are counted over the whole text, so they are of
+        a lone text only."""
+        parts = list(self._parts(message.content, path))
+        found = [each.url_citation for each in message.annotations or ()]
+        citations = tuple(
+            Citation(each.url, each.title or "", start=each.start_index, end=each.end_index)
+            for each in found
+            if each is not None and each.url
+        )
+        if len(parts) == 1 and isinstance(text := parts[0], Text):
+            return (msgspec.structs.replace(text, citations=citations),)
+        if citations:
+            self._lose("messages.annotations")
+        return parts
 
     def _function_id(self) -> str:
         """The deprecated form has no ids: a result belongs to the latest call."""

@@ -94,6 +94,8 @@ class _Writing:
 
     def _assistant(self, parts: Sequence[Part]) -> wire.Message:
         text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
+        if any(part.citations for part in parts if isinstance(part, Text)):
+            self._lose("parts.citations")
         calls = [part for part in parts if isinstance(part, ToolCall)]
         reasoning = self._reasoning(parts, has_calls=bool(calls))
         details = [_detail(index, each) for index, each in enumerate(reasoning) if each.opaque]

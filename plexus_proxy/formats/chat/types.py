@@ -103,8 +103,19 @@ class ReasoningDetail(Struct, frozen=True, omit_defaults=True):
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
+class UrlCitation(Struct, frozen=True):
+    url: str = ""
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(Struct, frozen=True):
+    url_citation: UrlCitation | None = None
+
+
 class SentMessage(Struct, frozen=True):
-    """A message as clients send it."""
+    """A message as clients send it; `annotations` only as they echo an answer."""
 
     role: Role
     content: Content | None = None
@@ -112,6 +123,7 @@ class SentMessage(Struct, frozen=True):
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
+    annotations: list[Annotation] | None = None
     function_call: Function | None = None
     audio: Raw | UnsetType = UNSET
     reasoning_content: Raw | UnsetType = UNSET

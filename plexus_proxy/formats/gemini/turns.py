@@ -96,6 +96,8 @@ class _Writing:
         for part in parts:
             if part.cache is not None:
                 self._lose("cache")
+            if isinstance(part, Text) and part.citations:
+                self._lose("parts.citations")
             if isinstance(part, Foreign):
                 self._lose("turns.foreign")
             elif isinstance(part, ToolResult):

@@ -68,6 +68,8 @@ def _cleaned(turn: Turn, conversation: Conversation, crossing: Crossing) -> Turn
         case "user":
             parts = _user_parts(turn.parts)
     known = [part for part in parts if not isinstance(part, Foreign)]
+    if any(part.citations for part in turn.parts if isinstance(part, Text)):
+        conversation.lose("parts.citations", crossing)
     if any(isinstance(part, Foreign) for part in turn.parts):
         conversation.lose("turns.foreign", crossing)
     role = "assistant" if turn.role == "assistant" else "user"

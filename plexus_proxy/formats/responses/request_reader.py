@@ -36,7 +36,7 @@ from plexus_proxy.formats.conversation import (
     WebSearch,
 )
 from plexus_proxy.formats.effort import known_effort
-from plexus_proxy.formats.events import Opaque
+from plexus_proxy.formats.events import Citation, Opaque
 from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.responses import types as wire
 from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
@@ -56,6 +56,7 @@ _FIELD_NAMES = {
     "turns.foreign": "input",
     "parts.detail": "input.detail",
     "parts.title": "input.filename",
+    "parts.citations": "input.content.annotations",
     "tools.custom_format": "tools.format",
     "search.allowed_domains": "tools.filters.allowed_domains",
     "search.location": "tools.user_location",
@@ -224,8 +225,7 @@ class _Reading:
         kind = bodies.decode(_TYPED, part, path).type
         match kind:
             case "input_text" | "output_text" | "text" | "summary_text":
-                text = bodies.decode(_TEXT, part, path)
-                return Text(text=text.text, cache=_cache(text.prompt_cache_breakpoint))
+                return self._text(bodies.decode(_TEXT, part, path))
             case "refusal":
                 return Refusal(text=bodies.decode(_REFUSAL, part, path).refusal)
             case "input_image":
@@ -237,6 +237,17 @@ class _Reading:
                 return Audio(data=audio.data, format=audio.format)
             case _:
                 raise invalid(f"{path}.type", f"'{kind}' is no type of content known here.")
+
+    def _text(self, part: wire.SentText) -> Text:
+        citations: list[Citation] = []
+        for each in part.annotations or ():
+            if each.url is None:  # of a file
+                self._lost["input.content.annotations"] = None
+            else:
+                title, start, end = each.title or "", each.start_index, each.end_index
+                citations.append(Citation(each.url, title, start=start, end=end))
+        cache = _cache(part.prompt_cache_breakpoint)
+        return Text(text=part.text, citations=tuple(citations), cache=cache)
 
     def _tool_result(self, item: Raw, path: str) -> ToolResult:
         found = bodies.decode(_OUTPUT, item, path)

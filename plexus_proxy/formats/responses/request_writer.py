@@ -196,9 +196,7 @@ class _Writing:
         for part in parts:
             if isinstance(part, Text | Refusal):
                 said.append(
-                    wire.OutputText(part.text)
-                    if isinstance(part, Text)
-                    else wire.RefusalPart(part.text)
+                    _output_text(part) if isinstance(part, Text) else wire.RefusalPart(part.text)
                 )
                 continue
             if said:
@@ -268,6 +266,12 @@ class _Writing:
         if part.url is not None:
             return wire.InputFile(filename=part.title, file_url=part.url)
         return wire.InputFile(*openai.file_of(part, _PARAM))
+
+
+def _output_text(part: Text) -> wire.OutputText:
+    length = len(part.text)
+    cited = [wire.Annotation(*e.span(length), e.url, e.title) for e in part.citations]
+    return wire.OutputText(part.text, cited)
 
 
 def _web_search(search: WebSearch) -> wire.WebSearchTool:

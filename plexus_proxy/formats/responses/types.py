@@ -24,8 +24,17 @@ class _SentPart(Struct, frozen=True, kw_only=True):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
+class SentAnnotation(Struct, frozen=True):
+    type: str = ""
+    url: str | None = None
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
 class SentText(_SentPart, frozen=True):
     text: str
+    annotations: list[SentAnnotation] | None = None
 
 
 class SentRefusal(_SentPart, frozen=True):
@@ -163,8 +172,16 @@ class InputText(Struct, frozen=True, tag="input_text"):
     text: str
 
 
-class OutputText(Struct, frozen=True, tag="output_text"):
+class Annotation(Struct, frozen=True, tag="url_citation"):
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+class OutputText(Struct, frozen=True, tag="output_text", omit_defaults=True):
     text: str
+    annotations: list[Annotation] = []
 
 
 class RefusalPart(Struct, frozen=True, tag="refusal"):
