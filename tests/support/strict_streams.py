@@ -226,6 +226,7 @@ class _Chat:
             assert detail["type"] in ("reasoning.text", "reasoning.encrypted", "reasoning.summary")
             _count("index of a detail", detail["index"])
             answer.states.append(_words("state", detail.get("signature") or detail.get("data")))
+        assert not (answer.citations and "annotations" in delta), "annotations come in one chunk"
         for annotation in delta.get("annotations") or ():
             _keys("annotation", annotation, {"type", "url_citation"})
             cited = annotation["url_citation"]

@@ -1,9 +1,9 @@
 """Canonical events → Chat Completions stream.
 
-The wire has no blocks: each delta is a chunk of its own kind at once, only citations wait for their
-block's end, where their offsets are known. Tool calls count from 0 in the order they begin, with id
-and name in the first chunk only. Finish brings the finish chunk, the usage chunk for clients that
-asked for it, and [DONE].
+The wire has no blocks: each delta is a chunk of its own kind at once, only citations wait for the
+end, to be told in one chunk: official clients cannot join those of several. Tool calls count from 0
+in the order they begin, with id and name in the first chunk only. Finish brings the finish chunk,
+the usage chunk for clients that asked for it, and [DONE].
 
 Source: OpenAI API reference, "The chat completion chunk object"; translation rules §15.2.
 """
@@ -116,6 +116,7 @@ class ChatWriter:
     """See Writer."""
 
     __slots__ = (
+        "_annotations",
         "_blocks",
         "_calls",
         "_chars",
@@ -132,6 +133,7 @@ class ChatWriter:
         self._crossing = crossing
         self._identity = self._head = self._tail = b""
         self._blocks: dict[int, _Block] = {}
+        self._annotations: list[Raw] = []
         self._calls = 0
         self._reasonings = 0
         self._chars = 0
@@ -236,13 +238,10 @@ class ChatWriter:
             return self._arguments(block, "{}") if is_empty else b""
         if block.kind == "reasoning":
             self._reasonings += 1
-        if not block.citations:
-            return b""
-        annotations = [
-            Raw(_encode(write_annotation(each, block.chars_before, self._chars)))
-            for each in block.citations
-        ]
-        return self._chunk(_encode(_Delta(annotations=annotations)))
+        for each in block.citations:
+            written = write_annotation(each, block.chars_before, self._chars)
+            self._annotations.append(Raw(_encode(written)))
+        return b""
 
     def _usage_update(self, event: UsageUpdate) -> bytes:
         self._usage = event.usage
@@ -253,6 +252,8 @@ class ChatWriter:
         if reason == "tool_calls" and self._crossing.legacy_functions:
             reason = "function_call"
         finish = self._chunk(_NOTHING, _encode(reason))
+        if self._annotations:
+            finish = self._chunk(_encode(_Delta(annotations=self._annotations))) + finish
         if not self._crossing.include_usage:
             return finish + DONE
         usage = self._usage or estimated(self._output_chars, self._crossing)
