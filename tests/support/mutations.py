@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import strategies as st
 
@@ -19,9 +19,9 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
     """(container, key) of everything within."""
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
-        inner = list(value.items())
+        inner = list(cast("dict[str, Any]", value).items())
     elif isinstance(value, list):
-        inner = list(enumerate(value))
+        inner = list(enumerate(cast("list[Any]", value)))
     for key, each in inner:
         yield value, key
         yield from places(each)
@@ -44,7 +44,8 @@ def bent(draw: st.DrawFn, value: Any, most: int = 3) -> Any:
         if way == "remove":
             del container[key]
         elif way == "repeat" and isinstance(container, list):
-            container.insert(key, copy.deepcopy(container[key]))
+            items = cast("list[Any]", container)
+            items.insert(key, copy.deepcopy(items[key]))
         elif way == "borrow":
             source, name = found[draw(st.integers(0, len(found) - 1))]
             container[key] = copy.deepcopy(source[name])
