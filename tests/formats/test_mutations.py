@@ -80,6 +80,17 @@ def test_a_bent_request_is_spliced_or_refused(fmt: Format, depth: str) -> None:
     check()
 
 
+@pytest.mark.parametrize(
+    "asks", [{"input": "gw1. what?"}, {"input": None}, {}], ids=["text", "null", "none"]
+)
+def test_words_like_an_envelope_pass_where_responses_have_no_items(asks: dict[str, Any]) -> None:
+    """Half an emoji in the model's name: its place is not known, so the body is taken apart."""
+    body = {"model": "\ud83d", "instructions": "Say", "metadata": {"a": "gw1."}} | asks
+    fmt = FORMATS["responses"]
+    call = fmt.read_call(json.dumps(body).encode(), IN_BODY)
+    assert json.loads(fmt.splice(call, "another", {})) == body | {"model": "another"}
+
+
 @DEPTHS
 @EVERY_FORMAT
 def test_a_bent_answer_is_garbled_or_carried(fmt: Format, depth: str) -> None:

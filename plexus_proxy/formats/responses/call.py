@@ -76,8 +76,13 @@ def _is_marked(value: Raw) -> bool:
 
 
 def _clean(fields: Fields, model: str) -> None:
-    """Take out reasoning items that carry envelopes; what they led to stays."""
-    items = bodies.decode_items(fields["input"])
+    """Take out reasoning items that carry envelopes; what they led to stays.
+
+    An input that is text, or none, has no items."""
+    sent = fields.get("input")
+    if sent is None or not bytes(sent).startswith(b"["):
+        return
+    items = bodies.decode_items(sent)
     fields["input"] = raw([each for each in items if not _is_enveloped(each)])
 
 
