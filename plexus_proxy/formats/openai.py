@@ -36,6 +36,11 @@ _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _PDF = "application/pdf"
 
 
+def service_tier(tier: str | None) -> str | None:
+    """In OpenAI's word for it."""
+    return "priority" if tier == "fast" else tier
+
+
 def identifier(text: str) -> str:
     """Of at most 64 characters; a longer one by its hash."""
     return text if len(text) <= _ID_CHARS else hashlib.sha256(text.encode()).hexdigest()

@@ -6,6 +6,7 @@ from plexus_proxy.formats.conversation import (
     Crossing,
     ServerTool,
     Tool,
+    ToolCall,
     WebSearch,
 )
 
@@ -53,3 +54,15 @@ def offered_tools(
     if not narrowed or not names or (forced and len(names) == 1):
         return list(tools.values())
     return [tool for name, tool in tools.items() if name in names]
+
+
+def tools_of_history(conversation: Conversation) -> list[Tool]:
+    """Declarations for calls that a conversation holds though it declares no tools: without any,
+    Messages and some Chat servers refuse it."""
+    found = {
+        part.name: Tool(name=part.name, custom=part.custom)
+        for turn in conversation.turns
+        for part in turn.parts
+        if isinstance(part, ToolCall)
+    }
+    return list(found.values())

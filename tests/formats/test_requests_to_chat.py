@@ -1139,3 +1139,17 @@ def test_every_translated_conversation_is_legal(
         for block in message["content"]:
             if block["type"] == "text":
                 assert json.dumps(block["text"], ensure_ascii=False)[1:-1] in said
+
+
+def test_calls_of_the_history_are_declared_though_the_client_declares_none() -> None:
+    """Some servers refuse them else; the model must not call them again."""
+    use = {"type": "tool_use", "id": "a", "name": "get_weather", "input": {"city": "Oslo"}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "4"}
+    said = {"role": "assistant", "content": [use]}
+    body = translate(USER, said, {"role": "user", "content": [result]})
+    assert body["tools"] == [{"type": "function", "function": {"name": "get_weather"}}]
+    assert body["tool_choice"] == "none"
+
+
+def test_empty_stops_are_none() -> None:
+    assert "stop" not in translate(stop_sequences=["", ""])

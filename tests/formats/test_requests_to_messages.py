@@ -742,7 +742,11 @@ def test_models_that_enforce_no_schema_answer_by_a_forced_tool() -> None:
     body = translate(over=over, response_format=WANTED)
     (tool,) = body["tools"]
     assert (tool["name"], tool["input_schema"]) == ("structured_output", ANSWER)
-    assert body["tool_choice"] == {"type": "tool", "name": "structured_output"}
+    assert body["tool_choice"] == {
+        "type": "tool",
+        "name": "structured_output",
+        "disable_parallel_tool_use": True,
+    }
     assert "system" not in body
     assert (over.answer_tool, over.dropped) == (True, [])
 

@@ -406,3 +406,8 @@ def test_whatever_a_client_sends_becomes_a_legal_conversation(turns: list[dict[s
         for block in turn["content"]:
             if block["type"] == "text" and block["text"]:
                 assert json.dumps(block["text"], ensure_ascii=False)[1:-1] in said
+
+
+@pytest.mark.parametrize(("tier", "told"), [("fast", "priority"), ("flex", "flex")])
+def test_a_tier_is_asked_for_in_openais_word(tier: str, told: str) -> None:
+    assert translate(service_tier=tier)["service_tier"] == told

@@ -12,10 +12,8 @@ from plexus_proxy.formats.conversation import Conversation, Crossing, Tool, WebS
 from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
 from plexus_proxy.formats.toolnames import wire_name
-from plexus_proxy.formats.toolset import offered_tools
+from plexus_proxy.formats.toolset import offered_tools, tools_of_history
 from plexus_proxy.formats.websearch import offered_search
-
-_TIERS = {"fast": "priority"}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,6 +45,9 @@ class _Writing:
             barrable=False,
         )
         offered = offered_tools(conversation, crossing, search=search)
+        choice = self._tool_choice(offered)
+        if not offered and not search and (offered := tools_of_history(conversation)):
+            choice = "none"
         tools = [self._tool(each) for each in offered]
         limit = conversation.max_output_tokens
         user, key = conversation.user, conversation.prompt_cache_key
@@ -62,12 +63,12 @@ class _Writing:
             frequency_penalty=self._penalty("frequency_penalty", conversation.frequency_penalty),
             stop=self._stop(),
             tools=tools or None,
-            tool_choice=self._tool_choice(offered),
+            tool_choice=choice,
             parallel_tool_calls=conversation.parallel_tool_calls if tools else None,
             response_format=self._response_format(),
             reasoning_effort=self._effort(),
             verbosity=conversation.verbosity,
-            service_tier=_TIERS.get(conversation.service_tier or "", conversation.service_tier),
+            service_tier=openai.service_tier(conversation.service_tier),
             user=openai.identifier(user) if user else None,
             prompt_cache_key=openai.identifier(key) if key else None,
             web_search_options=_search_options(search) if search else None,
@@ -108,7 +109,7 @@ class _Writing:
         return None
 
     def _stop(self) -> list[str] | None:
-        stop = list(self._conversation.stop)
+        stop = [each for each in self._conversation.stop if each]
         kept = stop[: wire.MAX_STOPS] if self._known.sampling else []
         self._crossing.stops = tuple(stop[len(kept) :])
         return kept or None

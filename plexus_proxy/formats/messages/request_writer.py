@@ -32,7 +32,7 @@ from plexus_proxy.formats.messages.markers import Markers
 from plexus_proxy.formats.messages.turns import legal_turns, running_loop_has_thinking
 from plexus_proxy.formats.schemas import closed, may_be_strict_for_messages, object_root
 from plexus_proxy.formats.toolnames import wire_name
-from plexus_proxy.formats.toolset import offered_tools
+from plexus_proxy.formats.toolset import offered_tools, tools_of_history
 from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
 from plexus_proxy.formats.websearch import offered_search, write_location
 
@@ -41,7 +41,6 @@ NO_SAMPLING_VERSION = "2026-10-21"
 
 _TIERS = {"auto": "auto", "priority": "auto", "fast": "auto", "default": "standard_only"}
 _PDF = "application/pdf"
-_EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
 _JSON_ONLY = "Answer with one JSON object and nothing else."
 _JSON_OF_SCHEMA = "Answer with JSON that matches this JSON Schema, and nothing else:\n"
 _ANSWER = "Gives the answer to the user."
@@ -87,10 +86,10 @@ class _Writing:
             self._lose("tool_choice")
         if turns[-1].role == "assistant":
             turns[-1] = self._prefill(turns[-1], thinks=plan.active)
-        tools = [self._tool(each) for each in declared]
-        if not tools and not search and (tools := self._tools_of_history(turns)):
+        if not declared and not search and (declared := tools_of_history(conversation)):
             choice = ToolChoice("none")
-        forced = self._answer_tool(is_free=not tools and not plan.active)
+        tools = [self._tool(each) for each in declared]
+        forced = self._answer_tool(is_free=not tools and not search and not plan.active)
         if forced is not None:
             tools, choice = [forced], ToolChoice("required", (forced.name,))
         system += self._format_instruction()
@@ -185,7 +184,8 @@ class _Writing:
             return None
         if choice.mode == "none":
             return wire.ToolChoice("none")
-        serial = True if self._conversation.parallel_tool_calls is False else None
+        is_serial = self._conversation.parallel_tool_calls is False or self._crossing.answer_tool
+        serial = True if is_serial else None
         if choice.mode == "auto":
             return wire.ToolChoice("auto", disable_parallel_tool_use=serial)
         if len(choice.names) == 1:
@@ -195,8 +195,10 @@ class _Writing:
 
     def _chosen(self, name: str) -> str:
         """The tool of that name, as it is called there."""
-        tool = next(each for each in self._conversation.tools if each.name == name)
-        return WEB_SEARCH if isinstance(tool, WebSearch) else self._wire_name(name)
+        is_search = any(
+            isinstance(each, WebSearch) and each.name == name for each in self._conversation.tools
+        )
+        return WEB_SEARCH if is_search else self._wire_name(name)
 
     def _wire_name(self, name: str) -> str:
         return wire_name(name, wire.TOOL_NAME_CHARS, self._crossing)
@@ -215,17 +217,6 @@ class _Writing:
             strict=strict,
             cache_control=_marker(tool),
         )
-
-    def _tools_of_history(self, turns: list[Turn]) -> list[wire.Tool]:
-        """Declarations for calls the conversation holds though it declares no tools: without any
-        the API refuses it."""
-        names = dict.fromkeys(
-            self._wire_name(part.name)
-            for turn in turns
-            for part in turn.parts
-            if isinstance(part, ToolCall)
-        )
-        return [wire.Tool(name=name, input_schema=_EMPTY_SCHEMA) for name in names]
 
     def _block(self, part: Part) -> wire.Block:
         match part:

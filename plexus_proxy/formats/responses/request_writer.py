@@ -91,7 +91,7 @@ class _Writing:
             parallel_tool_calls=conversation.parallel_tool_calls if tools else None,
             text=self._text(),
             reasoning=self._reasoning_options(),
-            service_tier=conversation.service_tier,
+            service_tier=openai.service_tier(conversation.service_tier),
             metadata=conversation.metadata,
             user=openai.identifier(user) if user else None,
             prompt_cache_key=openai.identifier(key) if key else None,
