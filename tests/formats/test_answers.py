@@ -162,8 +162,8 @@ def test_a_messages_sample_says_the_same_to_a_chat_client(name: str) -> None:
     )
 
 
+@pytest.mark.pitfall("P73")
 def test_p73_every_tool_use_block_becomes_a_call_in_order() -> None:
-    """P73."""
     found = messages_to_chat(
         messages(text("both:"), use("t1", a=1), use("t2", name="g"), reason="tool_use")
     )
@@ -176,6 +176,7 @@ def test_p73_every_tool_use_block_becomes_a_call_in_order() -> None:
     assert found["choices"][0]["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.pitfall("P89")
 def test_p89_text_and_calls_are_one_choice() -> None:
     """P89: a legacy server's content list is one text, too."""
     found = messages_to_chat(messages(text("a"), text("b"), use("t"), reason="tool_use"))
@@ -193,6 +194,7 @@ def test_p89_text_and_calls_are_one_choice() -> None:
         (None, (1300, 0, 0)),
     ],
 )
+@pytest.mark.pitfall("P107")
 def test_p107_cached_tokens_are_counted_once(details: Any, expected: tuple[int, int, int]) -> None:
     """P107, and vector 18.11: more cached than prompted leaves no fresh input."""
     answer = chat(content="x")
@@ -207,6 +209,7 @@ def test_p107_cached_tokens_are_counted_once(details: Any, expected: tuple[int, 
     assert tuple(usage[name] for name in names) == expected
 
 
+@pytest.mark.pitfall("P108")
 def test_p108_cache_writes_belong_to_the_prompt() -> None:
     """P108: the worked example of translation rules §13."""
     usage = {
@@ -224,8 +227,8 @@ def test_p108_cache_writes_belong_to_the_prompt() -> None:
     assert found["prompt_tokens_details"]["cached_tokens"] == 1000
 
 
+@pytest.mark.pitfall("P109")
 def test_p109_reasoning_is_a_part_of_the_completion() -> None:
-    """P109."""
     answer = chat(content="x")
     answer["usage"] = {
         "prompt_tokens": 10,
@@ -330,6 +333,7 @@ def test_arguments_become_an_object_and_nothing_is_lost(arguments: Any, value: A
     assert found["content"] == [{"type": "tool_use", "id": "a", "name": "f", "input": value}]
 
 
+@pytest.mark.pitfall("P115", "P116")
 def test_the_text_of_arguments_survives_towards_chat() -> None:
     """P115, P116 in answers: order, umlauts, big integers."""
     inner = '{"z":9007199254740993,"a":"grün"}'
@@ -340,8 +344,8 @@ def test_the_text_of_arguments_survives_towards_chat() -> None:
     assert message_of(found)["tool_calls"][0]["function"]["arguments"] == inner
 
 
+@pytest.mark.pitfall("P91")
 def test_ids_that_a_provider_forgot_are_made_and_differ() -> None:
-    """P91."""
     lacking = [{"type": "function", "function": {"name": "f", "arguments": "{}"}}] * 2
     blocks = chat_to_messages(chat("tool_calls", tool_calls=lacking))["content"]
     ids = [each["id"] for each in blocks]
@@ -349,8 +353,8 @@ def test_ids_that_a_provider_forgot_are_made_and_differ() -> None:
     assert all(ids)
 
 
+@pytest.mark.pitfall("P113")
 def test_names_come_back_as_the_client_declared_them() -> None:
-    """P113."""
     over = crossing(tool_names={"short": "The_Long_Name"})
     found = chat_to_messages(chat("tool_calls", tool_calls=[call("a", name="short")]), over)
     assert found["content"][0]["name"] == "The_Long_Name"
@@ -504,6 +508,7 @@ def thinking(words: str | None, signature: str = "") -> dict[str, Any]:
 # What servers bend
 
 
+@pytest.mark.pitfall("P21")
 def test_p21_null_texts_say_nothing() -> None:
     """P21: of a part, a block, thinking."""
     parts = [{"type": "text", "text": None}, {"type": "text", "text": "x"}]
@@ -514,8 +519,8 @@ def test_p21_null_texts_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["", None])
+@pytest.mark.pitfall("P03")
 def test_p03_a_call_that_is_not_named_is_a_fault(name: str | None) -> None:
-    """P03"""
     nameless: list[tuple[Format, dict[str, Any]]] = [
         (CHAT, chat(tool_calls=[call("a") | {"function": {"name": name, "arguments": "{}"}}])),
         (CHAT, chat(tool_calls=[{"id": "a", "type": "custom", "custom": {"name": name}}])),
@@ -529,6 +534,7 @@ def test_p03_a_call_that_is_not_named_is_a_fault(name: str | None) -> None:
             fmt.read_response(json.dumps(answer).encode(), crossing())
 
 
+@pytest.mark.pitfall("P52")
 def test_arguments_given_as_an_object_are_taken_as_written() -> None:
     """P52, the other way round."""
     given = call("a", {"n": 9007199254740993})
@@ -537,8 +543,8 @@ def test_arguments_given_as_an_object_are_taken_as_written() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"input": None}, {"input": {}}])
+@pytest.mark.pitfall("P34")
 def test_p34_a_call_without_input_has_an_empty_object(given: dict[str, Any]) -> None:
-    """P34"""
     block = {"type": "tool_use", "id": "t", "name": "f", **given}
     said = message_of(messages_to_chat(messages(block, reason="tool_use")))
     assert said["tool_calls"] == [call("t", "{}")]
@@ -554,6 +560,7 @@ def test_the_choice_that_counts_is_told_by_its_index() -> None:
     assert chat_to_messages(answer)["content"] == [text("second")]
 
 
+@pytest.mark.pitfall("P38")
 def test_p38_an_answer_that_ended_with_an_error_is_not_complete() -> None:
     """P38: the finish reason of aggregators, whole and streamed."""
     answer = chat("error", content="Half of")
@@ -608,8 +615,8 @@ def observed(fmt: Format, answer: dict[str, Any]) -> Observer:
 
 
 @pytest.mark.parametrize("usage", UNREADABLE, ids=str)
+@pytest.mark.pitfall("P130")
 def test_unknown_usage_does_not_spoil_an_answer_that_passes_through(usage: Any) -> None:
-    """P130"""
     answers = [(CHAT, chat(content="x") | {"usage": usage})]
     answers.append((MESSAGES, messages(text("x"), usage=usage)))
     for fmt, answer in answers:
@@ -617,8 +624,8 @@ def test_unknown_usage_does_not_spoil_an_answer_that_passes_through(usage: Any) 
         assert (observer.ended, observer.usage, observer.output_chars) == (True, None, 1)
 
 
+@pytest.mark.pitfall("P130")
 def test_unknown_pieces_do_not_spoil_an_answer_that_passes_through() -> None:
-    """P130"""
     odd: dict[str, Any] = {"type": "text", "text": None, "input": 7}
     answer = messages(odd, {"type": 7}, text("abc"), use("t"), reason="tool_use")
     observer = observed(MESSAGES, answer)
@@ -641,8 +648,8 @@ def test_what_is_no_answer_is_a_fault_of_one_that_passes_through(fmt: Format, bo
 # Thinking and its state
 
 
+@pytest.mark.pitfall("P20")
 def test_p20_thinking_without_text_keeps_its_signature() -> None:
-    """P20"""
     for words in ("", None):
         said = message_of(messages_to_chat(messages(thinking(words, "s"), text("x"))))
         assert "reasoning_content" not in said
@@ -671,8 +678,8 @@ def test_thinking_without_a_signature_has_an_empty_one() -> None:
     assert found["content"] == [thinking("r", ""), text("x")]
 
 
+@pytest.mark.pitfall("P64")
 def test_p64_signatures_are_carried_byte_for_byte() -> None:
-    """P64"""
     signature = "Eq+/==\n \u00fc \U0001f600" * 50
     said = message_of(messages_to_chat(messages(thinking(" r \n", signature), text("x"))))
     assert said["reasoning_content"] == " r \n"
@@ -681,8 +688,8 @@ def test_p64_signatures_are_carried_byte_for_byte() -> None:
     assert content["data"] == signature
 
 
+@pytest.mark.pitfall("P65")
 def test_p65_thinking_comes_before_what_it_led_to() -> None:
-    """P65"""
     found = chat_to_messages(
         chat("tool_calls", content="x", tool_calls=[call("a")], reasoning_content="r")
     )
@@ -704,8 +711,8 @@ def test_p65_thinking_comes_before_what_it_led_to() -> None:
         {"reasoning": "r", "reasoning_content": None},
     ],
 )
+@pytest.mark.pitfall("P35", "P36")
 def test_p36_reasoning_is_read_in_all_spellings_and_p35_once(said: dict[str, Any]) -> None:
-    """P35, P36"""
     found = chat_to_messages(chat(content="x", **said))
     assert found["content"] == [thinking("r"), text("x")]
 
@@ -726,6 +733,7 @@ WITH_CALLS = ("parallel-tools", "reasoning-tool", "tool-call")
 
 @pytest.mark.parametrize("echoes", [True, False], ids=["echoes", "forgets"])
 @pytest.mark.parametrize("name", [*WITH_CALLS, "interleaved-thinking"])
+@pytest.mark.pitfall("P64", "P65")
 def test_p64_a_messages_provider_gets_its_own_blocks_back(name: str, echoes: bool) -> None:
     """P64, P65, and translation §18.3: in order and unaltered, also when a client keeps only what
     the official schema has and the gateway remembers the rest."""
@@ -786,6 +794,7 @@ def test_a_chat_provider_gets_its_own_calls_back(name: str) -> None:
 # Every member of an answer
 
 
+@pytest.mark.pitfall("P129")
 def test_a_messages_answer_as_a_chat_client_reads_it() -> None:
     """P129: these members and no others."""
     source = sample("messages.interleaved-thinking")
@@ -839,6 +848,7 @@ def test_a_messages_answer_as_a_chat_client_reads_it() -> None:
     }
 
 
+@pytest.mark.pitfall("P129")
 def test_a_chat_answer_as_a_messages_client_reads_it() -> None:
     """P129: these members and no others."""
     assert chat_to_messages(sample("chat.reasoning-tool")) == {
@@ -875,6 +885,7 @@ def test_a_chat_answer_as_a_messages_client_reads_it() -> None:
         ({"prompt_tokens_details": {"cached_tokens": -1, "cache_write_tokens": -1}}, (100, 0, 0)),
     ],
 )
+@pytest.mark.pitfall("P107")
 def test_p107_every_spelling_of_cached_tokens(
     usage: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
@@ -890,6 +901,7 @@ def test_p107_every_spelling_of_cached_tokens(
     }
 
 
+@pytest.mark.pitfall("P107", "P108", "P109")
 def test_p108_usage_there_and_back_has_every_count() -> None:
     """P107, P108, P109: the worked example of translation rules §13, from both sides."""
     assert chat_to_messages(sample("chat.cached-usage"))["usage"] == {
@@ -911,6 +923,7 @@ def test_p108_usage_there_and_back_has_every_count() -> None:
 # Tools
 
 
+@pytest.mark.pitfall("P111")
 def test_p111_server_tools_are_left_out() -> None:
     """P111: nobody could execute them, and they are no reason to wait for a result."""
     server = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
@@ -920,8 +933,8 @@ def test_p111_server_tools_are_left_out() -> None:
     assert found["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.pitfall("P18")
 def test_p18_a_finish_for_tools_without_a_call_is_a_normal_end() -> None:
-    """P18"""
     found = messages_to_chat(messages(text("x"), reason="tool_use"))
     assert found["choices"][0]["finish_reason"] == "stop"
 
@@ -936,8 +949,8 @@ def test_p18_a_finish_for_tools_without_a_call_is_a_normal_end() -> None:
         ("refusal", "content_filter"),
     ],
 )
+@pytest.mark.pitfall("P17", "P28")
 def test_p28_a_call_does_not_mask_another_end(reason: str, finish: str) -> None:
-    """P17, P28"""
     found = messages_to_chat(messages(use("t"), reason=reason))
     assert found["choices"][0]["finish_reason"] == finish
 
@@ -999,6 +1012,7 @@ def test_the_old_function_call_is_a_tool_call_with_an_id() -> None:
     assert chat_to_messages(both)["content"] == [use("t", a=1)]
 
 
+@pytest.mark.pitfall("P91")
 def test_p91_minted_ids_are_told_apart_by_their_block() -> None:
     """P91, towards both."""
     lacking = [call("", name="f"), call("", name="f") | {"id": None}]

@@ -42,20 +42,20 @@ def kinds(*frames: bytes) -> list[str]:
 # Reading
 
 
+@pytest.mark.pitfall("P07")
 def test_text_in_the_role_chunk_is_kept() -> None:
-    """P07"""
     stream = chunk(role="assistant", content="Hi") + chunk(content=" there") + STOP
     assert read_messages(translated(CHAT, MESSAGES, [stream])[0]).text == "Hi there"
 
 
+@pytest.mark.pitfall("P33")
 def test_text_and_finish_in_one_chunk_are_both_kept() -> None:
-    """P33"""
     answer = to_messages(chunk("length", content="cut"), DONE)
     assert (answer.text, answer.reason) == ("cut", "max_tokens")
 
 
+@pytest.mark.pitfall("P32")
 def test_content_after_a_chunk_with_usage_is_kept() -> None:
-    """P32"""
     told = {"prompt_tokens": 3, "completion_tokens": 1}
     more = {"prompt_tokens": 3, "completion_tokens": 2}
     answer = to_messages(
@@ -68,15 +68,15 @@ def test_content_after_a_chunk_with_usage_is_kept() -> None:
     assert answer.usage["output_tokens"] == 2
 
 
+@pytest.mark.pitfall("P13", "P31")
 def test_usage_after_the_finish_reaches_the_message_delta() -> None:
-    """P13, P31"""
     answer = to_messages(chunk(content="x"), chunk("stop"), usage_chunk(81, 44), DONE)
     assert answer.usage is not None
     assert (answer.usage["input_tokens"], answer.usage["output_tokens"]) == (81, 44)
 
 
+@pytest.mark.pitfall("P107")
 def test_cached_tokens_are_not_counted_twice() -> None:
-    """P107"""
     details = {"prompt_tokens_details": {"cached_tokens": 1000, "cache_write_tokens": 200}}
     usage = to_messages(chunk("stop"), usage_chunk(1300, 250, **details), DONE).usage
     assert usage == {
@@ -94,15 +94,15 @@ def test_contradictory_cache_counts_are_clamped() -> None:
     assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (0, 120)
 
 
+@pytest.mark.pitfall("P08")
 def test_no_usage_becomes_an_estimate() -> None:
-    """P08"""
     usage = to_messages(chunk(content="12345678"), STOP).usage
     assert usage is not None
     assert (usage["input_tokens"], usage["output_tokens"]) == (9, 2)
 
 
+@pytest.mark.pitfall("P02")
 def test_empty_ids_and_names_continue_a_call() -> None:
-    """P02"""
     answer = to_messages(
         chunk(tool_calls=[call(0, "", "call_1", "f")]),
         chunk(tool_calls=[call(0, '{"a":', "", "")]),
@@ -112,15 +112,15 @@ def test_empty_ids_and_names_continue_a_call() -> None:
     assert [(tool.id, tool.value) for tool in answer.tools] == [("call_1", {"a": 1})]
 
 
+@pytest.mark.pitfall("P03")
 def test_an_id_in_every_piece_is_one_call() -> None:
-    """P03"""
     pieces = [chunk(tool_calls=[call(0, each, "call_1")]) for each in ('{"a"', ":1}")]
     answer = to_messages(chunk(tool_calls=[call(0, "", "call_1", "f")]), *pieces, CALLS)
     assert [tool.value for tool in answer.tools] == [{"a": 1}]
 
 
+@pytest.mark.pitfall("P25")
 def test_a_name_in_every_piece_is_said_once() -> None:
-    """P25"""
     pieces = [chunk(tool_calls=[call(0, each, "call_1", "f")]) for each in ('{"a"', ":1}")]
     answer = to_messages(*pieces, CALLS)
     assert [(tool.name, tool.value) for tool in answer.tools] == [("f", {"a": 1})]
@@ -177,8 +177,8 @@ def test_pieces_may_lose_their_index() -> None:
     assert [tool.value for tool in answer.tools] == [{"n": 1}, {"n": 2}]
 
 
+@pytest.mark.pitfall("P06")
 def test_interleaved_pieces_are_not_mixed() -> None:
-    """P06"""
     answer = to_messages(
         chunk(tool_calls=[call(0, "", "a", "f")]),
         chunk(tool_calls=[call(1, "", "b", "f")]),
@@ -214,8 +214,8 @@ def test_an_id_that_is_missing_is_minted() -> None:
     assert answer.tools[0].id == "call_R0001_0"
 
 
+@pytest.mark.pitfall("P113")
 def test_names_come_back_as_the_client_declared_them() -> None:
-    """P113"""
     answer = to_messages(
         chunk(tool_calls=[call(0, "{}", "a", "f_x")]), CALLS, tool_names={"f_x": "f.x"}
     )
@@ -232,13 +232,13 @@ def test_the_old_function_call_is_a_tool_call() -> None:
     assert (answer.tools[0].value, answer.reason) == ({"a": 1}, "tool_use")
 
 
+@pytest.mark.pitfall("P17")
 def test_stop_with_calls_is_tool_use() -> None:
-    """P17"""
     assert to_messages(chunk(tool_calls=[call(0, "{}", "a", "f")]), STOP).reason == "tool_use"
 
 
+@pytest.mark.pitfall("P18")
 def test_tool_calls_without_a_call_is_a_normal_end() -> None:
-    """P18"""
     assert to_messages(chunk(content="x", tool_calls=[]), CALLS).reason == "end_turn"
 
 
@@ -255,8 +255,8 @@ def test_finish_reasons_are_translated(said: str, reason: str) -> None:
     assert to_messages(chunk(content="x"), chunk(said), DONE).reason == reason
 
 
+@pytest.mark.pitfall("P28")
 def test_length_after_a_call_stays_length() -> None:
-    """P28"""
     frames = chunk(tool_calls=[call(0, '{"a', "a", "f")]), chunk("length"), DONE
     assert to_messages(*frames).reason == "max_tokens"
 
@@ -266,8 +266,8 @@ def test_a_refusal_is_text_with_its_own_reason() -> None:
     assert (answer.text, answer.reason) == ("I will not.", "refusal")
 
 
+@pytest.mark.pitfall("P21", "P26")
 def test_null_and_empty_deltas_emit_nothing() -> None:
-    """P21, P26"""
     null = chunk_with({"choices": [{"index": 0, "delta": None, "finish_reason": None}]})
     answer = to_messages(null, chunk(content=None), chunk(content=""), chunk(content="x"), STOP)
     assert (answer.text, answer.blocks) == ("x", ["text"])
@@ -283,15 +283,15 @@ def test_chunks_without_choices_are_tolerated() -> None:
     assert to_messages(data({"id": "x"}), data({"obfuscation": "y"}), STOP).reason == "end_turn"
 
 
+@pytest.mark.pitfall("P36")
 def test_reasoning_is_read_in_all_spellings() -> None:
-    """P36"""
     detail = [{"type": "reasoning.text", "text": "c", "index": 0}]
     for delta in ({"reasoning_content": "c"}, {"reasoning": "c"}, {"reasoning_details": detail}):
         assert to_messages(chunk(**delta), STOP).reasoning == "c"
 
 
+@pytest.mark.pitfall("P35")
 def test_reasoning_said_in_several_spellings_is_read_once() -> None:
-    """P35"""
     detail = [{"type": "reasoning.text", "text": "c", "index": 0}]
     answer = to_messages(
         chunk(reasoning_content="c", reasoning="c", reasoning_details=detail), STOP
@@ -299,8 +299,8 @@ def test_reasoning_said_in_several_spellings_is_read_once() -> None:
     assert answer.reasoning == "c"
 
 
+@pytest.mark.pitfall("P35")
 def test_reasoning_repeated_beside_its_signature_is_read_once() -> None:
-    """P35"""
     detail = [{"type": "reasoning.text", "text": "ab", "index": 0, "signature": "s"}]
     for between in (b"", chunk(content="text")):
         answer = to_messages(
@@ -314,6 +314,7 @@ def test_reasoning_repeated_beside_its_signature_is_read_once() -> None:
         assert len(answer.states) == 1
 
 
+@pytest.mark.pitfall("P35")
 def test_reasoning_of_one_block_repeated_beside_its_signature_is_read_once() -> None:
     """P35: an earlier block, which nothing has signed, is not repeated."""
     detail = [{"type": "reasoning.text", "text": "b", "index": 1, "signature": "s"}]
@@ -328,8 +329,8 @@ def test_reasoning_of_one_block_repeated_beside_its_signature_is_read_once() -> 
     assert (answer.reasoning, len(answer.states)) == ("ab", 1)
 
 
+@pytest.mark.pitfall("P04")
 def test_each_change_of_kind_is_a_new_block() -> None:
-    """P04"""
     frames = [
         ROLE,
         chunk(reasoning="r"),
@@ -360,8 +361,8 @@ def test_other_choices_are_not_mixed_in() -> None:
     assert to_messages(chunk(content="a"), chunk_with(other), chunk(content="b"), STOP).text == "ab"
 
 
+@pytest.mark.pitfall("P14")
 def test_a_stream_cut_before_its_finish_is_an_error() -> None:
-    """P14"""
     answer = to_messages(chunk(content="half"))
     assert answer.error == {
         "type": "api_error",
@@ -387,8 +388,8 @@ def test_done_without_a_finish_reason_ends_an_answer_but_not_nothing() -> None:
         ("oops", "api_error"),
     ],
 )
+@pytest.mark.pitfall("P15")
 def test_an_error_chunk_is_an_error_event_of_the_same_kind(error: Any, kind: str) -> None:
-    """P15"""
     answer = to_messages(chunk(content="x"), data({"error": error}), STOP)
     assert answer.error is not None
     assert answer.error["type"] == kind
@@ -433,6 +434,7 @@ def text(index: int, *pieces: str) -> list[Event]:
     return [BlockStart(index, "text"), *(TextDelta(index, p) for p in pieces), BlockEnd(index)]
 
 
+@pytest.mark.pitfall("P23", "P24")
 def test_calls_count_from_zero_whatever_comes_before() -> None:
     """P23, P24: held by the validator."""
     thought = [BlockStart(0, "reasoning"), ReasoningDelta(0, "r"), BlockEnd(0)]
@@ -441,8 +443,8 @@ def test_calls_count_from_zero_whatever_comes_before() -> None:
     assert len(written(*tool(0, "{}"), *tool(1, "{}")).tools) == 2
 
 
+@pytest.mark.pitfall("P34")
 def test_a_call_without_arguments_gets_an_empty_object() -> None:
-    """P34"""
     assert written(*tool(0)).tools[0].input == "{}"
     assert written(*tool(0, "", "")).tools[0].input == "{}"
 
@@ -452,8 +454,8 @@ def test_a_custom_call_keeps_its_text() -> None:
     assert (answer.tools[0].kind, answer.tools[0].input) == ("custom", "print(1)")
 
 
+@pytest.mark.pitfall("P30")
 def test_usage_is_sent_only_when_asked_for() -> None:
-    """P30"""
     assert written(*text(0, "x"), include_usage=False).usage is None
 
 
@@ -491,8 +493,8 @@ def test_clients_of_the_old_functions_get_one_function_call() -> None:
     assert answer.reason == "function_call"
 
 
+@pytest.mark.pitfall("P38")
 def test_a_failure_ends_the_stream_without_finish_and_done() -> None:
-    """P38"""
     refused = Refused("Overloaded", upstream_status=529, kind="overloaded")
     answer = read_chat(write(CHAT, [*OPENING, *text(0, "x"), Failure(refused)]))
     assert answer.error == {
@@ -503,15 +505,15 @@ def test_a_failure_ends_the_stream_without_finish_and_done() -> None:
     }
 
 
+@pytest.mark.pitfall("P22")
 def test_each_delta_is_written_at_once() -> None:
-    """P22"""
     writer = CHAT.writer(crossing())
     for event in [*OPENING, *text(0, "a", "b")[:3], *tool(1, "{", "}")[:3]]:
         assert bool(writer.feed(event)) == (event != BlockStart(0, "text"))
 
 
+@pytest.mark.pitfall("P37")
 def test_every_chunk_has_the_same_identity() -> None:
-    """P37"""
     stream = write(CHAT, [*OPENING, *text(0, "x"), *ENDING])
     ids = {json.loads(data)["id"] for _, data in records(stream) if data != "[DONE]"}
     assert ids == {"chatcmpl-R0001"}
@@ -571,8 +573,8 @@ def test_older_spellings_of_cached_tokens_are_read(cached: dict[str, Any]) -> No
     assert usage == Usage(input_tokens=1, cache_read_tokens=2, output_tokens=4)
 
 
+@pytest.mark.pitfall("P12")
 def test_the_last_usage_counts() -> None:
-    """P12"""
     frames = [usage_chunk(3, 1), usage_chunk(3, 4), chunk_with({"usage": None}, content="x")]
     assert observe(*frames).usage == Usage(input_tokens=3, output_tokens=4)
 

@@ -74,8 +74,8 @@ SHAPES: dict[str, tuple[Any, str]] = {
 
 @BOTH
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.pitfall("P121")
 def test_p121_every_shape_of_error_is_read(fmt: Format, shape: str) -> None:
-    """P121."""
     body, message = SHAPES[shape]
     found = read(fmt, 400, body)
     assert found.message == message
@@ -115,6 +115,7 @@ STATUSES: list[tuple[int, Kind, int]] = [
 
 @BOTH
 @pytest.mark.parametrize(("status", "kind", "ours"), STATUSES)
+@pytest.mark.pitfall("P120")
 def test_p120_a_status_means_the_same_everywhere(
     fmt: Format, status: int, kind: Kind, ours: int
 ) -> None:
@@ -240,6 +241,7 @@ def test_the_tables_here_name_every_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", CHAT_SAYS)
+@pytest.mark.pitfall("P122")
 def test_p122_what_a_chat_client_is_told(kind: Kind) -> None:
     """P122; the provider's own code stays out of a body that is not its own."""
     status, body = CHAT.write_error(refused(kind), "req_1")
@@ -251,6 +253,7 @@ def test_p122_what_a_chat_client_is_told(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", MESSAGES_SAYS)
+@pytest.mark.pitfall("P122")
 def test_p122_what_a_messages_client_is_told(kind: Kind) -> None:
     """P122; the words that make clients shorten a conversation are there."""
     status, body = MESSAGES.write_error(refused(kind), "req_1")
@@ -362,6 +365,7 @@ def test_an_error_in_a_messages_stream_is_an_error_event() -> None:
     }
 
 
+@pytest.mark.pitfall("P120")
 def test_p120_the_providers_own_code_stays_out_when_every_attempt_has_failed() -> None:
     """P120: a client that reads invalid_api_key forgets its own."""
     body = (
@@ -493,10 +497,10 @@ def test_documented_errors_are_understood(
         ({"error": "Something broke"}, "upstream_broken", 500),
     ],
 )
+@pytest.mark.pitfall("P15", "P16")
 def test_p15_p16_an_error_inside_a_stream_stands_for_a_status(
     fmt: Format, body: Any, kind: Kind, status: int
 ) -> None:
-    """P15, P16"""
     reader = fmt.reader(crossing())
     framer = Framer()
     [frame] = framer.feed(b"event: error\ndata: " + json.dumps(body).encode() + b"\n\n")
@@ -637,6 +641,7 @@ WRITTEN: list[tuple[PlexusError, int, bytes, int, bytes]] = [
     WRITTEN,
     ids=[type(each[0]).__name__ for each in WRITTEN],
 )
+@pytest.mark.pitfall("P122")
 def test_p122_errors_are_written_to_the_byte_and_hold_no_secret(
     error: PlexusError, chat_status: int, chat: bytes, messages_status: int, messages: bytes
 ) -> None:

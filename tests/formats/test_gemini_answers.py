@@ -145,8 +145,8 @@ def test_a_sample_is_observed_as_it_is_read(name: str) -> None:
     assert observer.failure is None
 
 
+@pytest.mark.pitfall("P90")
 def test_p90_a_blocked_prompt_is_filtered_content() -> None:
-    """P90"""
     found = to_messages(sample("gemini.blocked"))
     assert (found["stop_reason"], found["content"]) == ("refusal", [{"type": "text", "text": ""}])
     assert found["usage"]["input_tokens"] == 9
@@ -169,6 +169,7 @@ def test_a_whole_answer_needs_no_finish_reason(reason: dict[str, Any]) -> None:
     assert observed(value).complete
 
 
+@pytest.mark.pitfall("P92")
 def test_p92_an_answer_that_went_wrong_is_refused() -> None:
     """P92: by the observer as well, so that it is seen on every path."""
     value = answer(
@@ -377,6 +378,7 @@ def test_a_header_counts_for_more_than_details() -> None:
     assert refusal(429, retry_info("22s"), retry_after="3").retry_after_s == 3.0
 
 
+@pytest.mark.pitfall("P120")
 def test_p120_a_bad_key_is_ours_not_the_clients() -> None:
     """P120: Google says it with a 400."""
     details = [
@@ -431,8 +433,8 @@ GEMINI_SAYS: dict[Kind, tuple[int, str]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.pitfall("P122")
 def test_p122_what_a_gemini_client_is_told(kind: Kind) -> None:
-    """P122"""
     error = Refused("no", upstream_status=599, kind=kind, body=b"raw", code="theirs")
     status, written = GEMINI.write_error(error, "req_1")
     ours, word = GEMINI_SAYS[kind]
@@ -485,6 +487,7 @@ OPAQUES = st.builds(
 
 
 @given(OPAQUES)
+@pytest.mark.pitfall("P51")
 def test_p51_an_envelope_in_base64(opaque: Opaque) -> None:
     """P51: plain base64 as a client decodes it, read again in either alphabet."""
     packed = envelope.pack_base64(opaque)
@@ -517,8 +520,8 @@ def test_arguments_that_are_no_json() -> None:
 # Usage through whole answers
 
 
+@pytest.mark.pitfall("P94")
 def test_p94_thoughts_count_as_completion() -> None:
-    """P94"""
     told = usage(5, 5, 358, thoughtsTokenCount=348)
     found = to_chat(answer(text("x"), finish="STOP", usageMetadata=told))["usage"]
     assert (found["completion_tokens"], found["total_tokens"]) == (353, 358)

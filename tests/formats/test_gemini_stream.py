@@ -289,8 +289,8 @@ def test_the_golden_vector_of_a_messages_client() -> None:
     assert answer.usage["output_tokens_details"] == {"thinking_tokens": 64}
 
 
+@pytest.mark.pitfall("P91")
 def test_p91_calls_without_ids_get_ids_of_their_own() -> None:
-    """P91"""
     for client in (CHAT, MESSAGES):
         tools = to(client, SAMPLES["quirk-calls-in-two-chunks"]).tools
         assert [(each.name, each.value["city"]) for each in tools] == [
@@ -300,18 +300,19 @@ def test_p91_calls_without_ids_get_ids_of_their_own() -> None:
         assert tools[0].id != tools[1].id
 
 
+@pytest.mark.pitfall("P17", "P27")
 def test_p17_p27_stop_after_calls_in_earlier_chunks_means_tool_calls() -> None:
-    """P17, P27"""
     assert to(CHAT, SAMPLES["tool-call"]).reason == "tool_calls"
     assert to(MESSAGES, SAMPLES["tool-call"]).reason == "tool_use"
 
 
+@pytest.mark.pitfall("P28")
 def test_p28_max_tokens_after_a_call_is_no_normal_end() -> None:
-    """P28"""
     assert to(CHAT, chunk(call("f", {})), chunk(finish="MAX_TOKENS")).reason == "length"
     assert to(CHAT, chunk(call("f", {})), chunk(finish="SAFETY")).reason == "content_filter"
 
 
+@pytest.mark.pitfall("P92")
 def test_p92_a_malformed_call_is_an_error() -> None:
     """P92: and nothing has been committed, so that another provider may be asked."""
     for client in (CHAT, MESSAGES):
@@ -347,8 +348,8 @@ def test_why_an_answer_ended(word: str, reason: str) -> None:
     assert to(CHAT, chunk(candidate={"content": {}}, finish=word)).reason == reason
 
 
+@pytest.mark.pitfall("P90")
 def test_p90_a_blocked_prompt_is_filtered_content() -> None:
-    """P90"""
     blocked = sse({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage(9, 0, 9)})
     found = to(CHAT, blocked)
     assert (found.text, found.reason) == ("", "content_filter")
@@ -359,14 +360,14 @@ def test_p90_a_blocked_prompt_is_filtered_content() -> None:
     assert (observer.finish_reason, observer.complete) == ("SAFETY", True)
 
 
+@pytest.mark.pitfall("P89")
 def test_p89_text_and_call_are_one_choice() -> None:
-    """P89"""
     found = to(CHAT, chunk(text("Let me see."), call("f", {"a": 1}), finish="STOP"))
     assert (found.text, [tool.value for tool in found.tools]) == ("Let me see.", [{"a": 1}])
 
 
+@pytest.mark.pitfall("P93")
 def test_p93_the_last_usage_counts() -> None:
-    """P93"""
     counted = [
         chunk(text("a"), usageMetadata=usage(12, 1, 13)),
         chunk(text("b"), usageMetadata=usage(12, 2, 14, cachedContentTokenCount=4)),
@@ -399,6 +400,7 @@ def test_p93_the_last_usage_counts() -> None:
         ({"promptTokenCount": 3}, Usage(3)),
     ],
 )
+@pytest.mark.pitfall("P94", "P95")
 def test_p94_p95_how_tokens_are_counted(stated: dict[str, Any], expected: Usage) -> None:
     """P94, P95; counts that contradict each other are clamped."""
     stream = chunk(text("x"), finish="STOP", usageMetadata=stated)
@@ -447,8 +449,8 @@ def test_reasoning_of_a_turn_with_calls_is_remembered() -> None:
     assert relay.remembered() == Remembered(("call_R0001_1", "call_R0001_2"), (part,))
 
 
+@pytest.mark.pitfall("P115", "P116")
 def test_arguments_are_taken_as_they_are_written() -> None:
-    """P115, P116"""
     args = '{ "z": 9007199254740993, "a": "é\\u00e9" }'
     frame = chunk(call("f", {})).replace(b'"args": {}', b'"args": ' + args.encode())
     found = to(CHAT, frame, FINISH)
@@ -456,8 +458,8 @@ def test_arguments_are_taken_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("args", [{}, None])
+@pytest.mark.pitfall("P34")
 def test_p34_a_call_without_arguments(args: Any) -> None:
-    """P34"""
     assert to(CHAT, chunk(call("f", args)), FINISH).tools[0].input == "{}"
     assert to(MESSAGES, chunk({"functionCall": {"name": "f"}}), FINISH).tools[0].value == {}
 
@@ -467,8 +469,8 @@ def test_a_call_without_a_name_is_no_answer() -> None:
     assert isinstance(relay.fault, Garbled)
 
 
+@pytest.mark.pitfall("P113")
 def test_names_and_custom_tools_come_back_as_the_client_declared_them() -> None:
-    """P113"""
     stream = chunk(call("bash_1", {"input": "ls -l"}), call("other", {}), finish="STOP")
     tools = to(CHAT, stream, tool_names={"bash_1": "Bash"}, custom_tools={"Bash"}).tools
     assert [(each.kind, each.name, each.input) for each in tools] == [
@@ -505,8 +507,8 @@ def test_a_reason_that_says_nothing_is_no_end() -> None:
     assert to(CHAT, *words).error is not None
 
 
+@pytest.mark.pitfall("P31", "P32")
 def test_content_after_the_finish_reason_is_kept() -> None:
-    """P31, P32"""
     found = to(CHAT, chunk(text("a"), finish="STOP"), chunk(text("b")))
     assert (found.text, found.reason) == ("ab", "stop")
 
@@ -517,6 +519,7 @@ def test_done_of_other_formats_is_passed_over() -> None:
 
 @CLIENTS
 @pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.pitfall("P15")
 def test_p15_an_error_chunk_is_an_error(client: Format, listed: bool) -> None:
     """P15; in a list as well."""
     error = {"error": {"code": 429, "message": "Slow.", "status": "RESOURCE_EXHAUSTED"}}
@@ -536,8 +539,8 @@ def test_an_error_that_says_its_status_by_name_only() -> None:
 
 
 @CLIENTS
+@pytest.mark.pitfall("P14")
 def test_p14_a_cut_stream_is_an_error(client: Format) -> None:
-    """P14"""
     out, relay = translate(GEMINI, client, [chunk(text("a"))])
     assert isinstance(relay.fault, Garbled)
     assert JUDGES[client.name](out).error["message"] == CUT
@@ -689,6 +692,7 @@ def words(index: int, *pieces: str, cite: Citation | None = None) -> list[Event]
 
 
 @PROVIDERS
+@pytest.mark.pitfall("P50", "P51", "P52", "P53", "P54")
 def test_p50_to_p54_what_gemini_clients_get_keeps_every_rule(case: Path) -> None:
     """P50 to P54: the judge has them all."""
     out, relay = translate(format_of(case), GEMINI, [(case / "upstream.sse").read_bytes()])
@@ -704,8 +708,8 @@ def test_p50_to_p54_what_gemini_clients_get_keeps_every_rule(case: Path) -> None
         ]
 
 
+@pytest.mark.pitfall("P54")
 def test_p54_arguments_wait_until_they_are_whole() -> None:
-    """P54"""
     writer = GEMINI.writer(crossing())
     *before, end = [Start("", "m"), *tool(0, '{"a"', ":1}", id="call_1")]
     assert b"".join(writer.feed(event) for event in before) == b""
@@ -738,8 +742,8 @@ def test_arguments_on_several_lines_stay_in_their_record() -> None:
     ("pieces", "value"),
     [([], {}), ([" "], {}), (["[1]"], {"value": [1]}), (["3"], {"value": 3})],
 )
+@pytest.mark.pitfall("P52")
 def test_p52_arguments_are_always_an_object(pieces: list[str], value: Any) -> None:
-    """P52"""
     assert stream(*tool(0, *pieces)).tools[0].value == value
 
 
@@ -758,6 +762,7 @@ def test_calls_without_ids_get_some() -> None:
     assert [each.id for each in tools] == ["call_R0001_0", "call_R0001_1"]
 
 
+@pytest.mark.pitfall("P51", "P83")
 def test_p51_state_goes_with_the_next_call_in_base64() -> None:
     """P51, P83: the first call only."""
     state = Opaque("sig", "s/+~", "acme", "m", "rs_1")
@@ -815,8 +820,8 @@ def test_how_ends_are_told(reason: Any, word: str) -> None:
     assert stream(*words(0, "a"), reason=reason).reason == word
 
 
+@pytest.mark.pitfall("P53")
 def test_p53_the_last_chunk_has_parts_even_of_an_empty_answer() -> None:
-    """P53"""
     found = stream()
     assert (found.blocks, found.reason, found.model) == ([], "STOP", "model")
 
@@ -867,6 +872,7 @@ def test_citations_survive_both_ways() -> None:
     ]
 
 
+@pytest.mark.pitfall("P50")
 def test_p50_a_keepalive_is_an_empty_text_part() -> None:
     """P50: and it commits nothing, nor does it say anything."""
     sent = json.loads(GEMINI.keepalive.removeprefix(b"data: "))
@@ -881,8 +887,8 @@ def test_p50_a_keepalive_is_an_empty_text_part() -> None:
     )
 
 
+@pytest.mark.pitfall("P22")
 def test_p22_each_delta_is_written_at_once() -> None:
-    """P22"""
     relay = Translation(CHAT, GEMINI, crossing())
     relay.feed(ROLE)
     for piece in ("a", "b"):
@@ -890,16 +896,16 @@ def test_p22_each_delta_is_written_at_once() -> None:
         assert out["candidates"][0]["content"]["parts"] == [{"text": piece}]
 
 
+@pytest.mark.pitfall("P38")
 def test_p38_an_error_is_the_last_word() -> None:
-    """P38"""
     out, relay = translate(CHAT, GEMINI, [ROLE, chat_chunk(content="a")])
     found = read_gemini(out)
     assert found.error == {"code": 503, "message": CUT, "status": "UNAVAILABLE"}
     assert isinstance(relay.fault, Garbled)
 
 
+@pytest.mark.pitfall("P06")
 def test_p06_interleaved_chat_calls_reach_a_gemini_client_whole() -> None:
-    """P06"""
     frames = [
         chat_chunk(tool_calls=[chat_call(0, '{"n":', "a", "f"), chat_call(1, '{"n":', "b", "f")]),
         chat_chunk(tool_calls=[chat_call(1, "2}"), chat_call(0, "1}")]),
@@ -936,8 +942,8 @@ def ended(stream: bytes) -> bool:
 
 @SAMPLE
 @CLIENTS
+@pytest.mark.pitfall("P39")
 def test_p39_byte_by_byte_gives_the_same_bytes(client: Format, name: str) -> None:
-    """P39"""
     whole, _ = translate(GEMINI, client, [SAMPLES[name]])
     for end in (b"\n", b"\r\n", b"\r"):
         stream = SAMPLES[name].replace(b"\n", end)
@@ -947,8 +953,8 @@ def test_p39_byte_by_byte_gives_the_same_bytes(client: Format, name: str) -> Non
 
 @SAMPLE
 @CLIENTS
+@pytest.mark.pitfall("P40")
 def test_p40_a_stream_without_its_last_newline_is_the_same(client: Format, name: str) -> None:
-    """P40"""
     whole, _ = translate(GEMINI, client, [SAMPLES[name]])
     for missing in (1, 2):
         assert translate(GEMINI, client, [SAMPLES[name][:-missing]])[0] == whole
@@ -956,8 +962,8 @@ def test_p40_a_stream_without_its_last_newline_is_the_same(client: Format, name:
 
 @DEPTHS
 @SAMPLE
+@pytest.mark.pitfall("P39")
 def test_p39_any_cuts_between_chunks_give_the_same_bytes(name: str, depth: str) -> None:
-    """P39"""
     stream = SAMPLES[name]
     whole = {each.name: translate(GEMINI, each, [stream])[0] for each in (CHAT, MESSAGES)}
 
@@ -974,8 +980,8 @@ def test_p39_any_cuts_between_chunks_give_the_same_bytes(name: str, depth: str) 
 
 
 @SAMPLE
+@pytest.mark.pitfall("P14", "P38")
 def test_p14_p38_a_stream_cut_anywhere_ends_honestly(name: str) -> None:
-    """P14, P38"""
     stream = SAMPLES[name]
     for at in range(len(stream) + 1):
         cut = stream[:at]
@@ -991,8 +997,8 @@ def test_p14_p38_a_stream_cut_anywhere_ends_honestly(name: str) -> None:
 
 
 @PROVIDERS
+@pytest.mark.pitfall("P39")
 def test_p39_any_cuts_give_gemini_clients_the_same_bytes(case: Path) -> None:
-    """P39"""
     fmt, stream = format_of(case), (case / "upstream.sse").read_bytes()
     whole, _ = translate(fmt, GEMINI, [stream])
 

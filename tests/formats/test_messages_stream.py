@@ -52,8 +52,8 @@ def events(*frames: bytes, **changed: Any) -> list[Event]:
 # Reading
 
 
+@pytest.mark.pitfall("P23")
 def test_calls_count_from_zero_after_thinking_and_text() -> None:
-    """P23"""
     answer = to_chat(
         thinking_block(0, "r", "s"),
         text_block(1, "t"),
@@ -64,14 +64,14 @@ def test_calls_count_from_zero_after_thinking_and_text() -> None:
     assert [tool.id for tool in answer.tools] == ["a_gw", "b_gw"]  # of a turn with reasoning
 
 
+@pytest.mark.pitfall("P24")
 def test_calls_alone_count_from_zero_too() -> None:
-    """P24"""
     answer = to_chat(tool_block(0, "a", "f", "{}"), tool_block(1, "b", "f", "{}"), CALLS)
     assert [tool.id for tool in answer.tools] == ["a", "b"]
 
 
+@pytest.mark.pitfall("P34")
 def test_a_call_without_input_has_an_empty_object() -> None:
-    """P34"""
     for pieces in ((), ("",), ("", "")):
         assert to_chat(tool_block(0, "a", "f", *pieces), CALLS).tools[0].input == "{}"
 
@@ -103,8 +103,8 @@ def test_a_signature_may_come_in_pieces() -> None:
     assert found == [ReasoningSignature(0, Opaque("sig", "ab", "acme", "sample-1"))]
 
 
+@pytest.mark.pitfall("P20")
 def test_thinking_without_text_keeps_its_signature() -> None:
-    """P20"""
     answer = to_chat(thinking_block(0, "", "s"), text_block(1, "t"), END)
     assert (answer.reasoning, len(answer.states)) == ("", 1)
 
@@ -114,6 +114,7 @@ def test_redacted_thinking_keeps_its_data() -> None:
     assert len(to_chat(redacted, text_block(1, "t"), END).states) == 1
 
 
+@pytest.mark.pitfall("P111")
 def test_server_tools_are_left_out() -> None:
     """P111: nobody could execute them."""
     server = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
@@ -161,8 +162,8 @@ def test_stop_reasons_are_translated(said: str, reason: str) -> None:
     assert to_chat(text_block(0, "x"), message_end(said)).reason == reason
 
 
+@pytest.mark.pitfall("P28")
 def test_the_limit_is_not_masked_by_a_call() -> None:
-    """P28"""
     assert to_chat(tool_block(0, "a", "f", '{"a'), message_end("max_tokens")).reason == "length"
 
 
@@ -171,8 +172,8 @@ def test_a_matched_stop_sequence_is_kept() -> None:
     assert finish == Finish("stop", "END")
 
 
+@pytest.mark.pitfall("P12")
 def test_usage_is_replaced_never_added() -> None:
-    """P12"""
     start = message_start(input_tokens=81, cache_read_input_tokens=7, output_tokens=44)
     end = message_end(output_tokens=44, input_tokens=None, cache_read_input_tokens=None)
     expected = Usage(input_tokens=81, cache_read_tokens=7, output_tokens=44)
@@ -189,8 +190,8 @@ def test_several_message_deltas_are_merged() -> None:
     assert (answer.usage["prompt_tokens"], answer.usage["completion_tokens"]) == (5, 3)
 
 
+@pytest.mark.pitfall("P109")
 def test_thinking_tokens_are_a_part_of_the_output() -> None:
-    """P109"""
     end = message_end(output_tokens=120, output_tokens_details={"thinking_tokens": 60})
     usage = to_chat(text_block(0, "x"), end).usage
     assert usage is not None
@@ -198,8 +199,8 @@ def test_thinking_tokens_are_a_part_of_the_output() -> None:
     assert usage["completion_tokens_details"] == {"reasoning_tokens": 60}
 
 
+@pytest.mark.pitfall("P108")
 def test_cache_reads_and_writes_are_on_the_prompts_side() -> None:
-    """P108"""
     end = message_end(
         input_tokens=100, cache_read_input_tokens=1000, cache_creation_input_tokens=200
     )
@@ -216,14 +217,14 @@ def test_a_forgotten_block_stop_is_made_up_for() -> None:
     assert found.index(BlockEnd(0)) < found.index(BlockStart(1, "tool", "t", "f"))
 
 
+@pytest.mark.pitfall("P22")
 def test_a_delta_without_a_block_opens_one() -> None:
-    """P22"""
     delta = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x"})
     assert to_chat(delta, END).text == "x"
 
 
+@pytest.mark.pitfall("P04")
 def test_a_delta_of_another_kind_opens_its_own_block() -> None:
-    """P04"""
     start = {"type": "text", "text": ""}
     deltas = [
         {"type": "text_delta", "text": "a"},
@@ -260,14 +261,14 @@ def test_unknown_deltas_and_blocks_mean_nothing() -> None:
     assert to_chat(odd, unknown, text_block(2, "x"), END).text == "x"
 
 
+@pytest.mark.pitfall("P21")
 def test_null_texts_emit_nothing() -> None:
-    """P21"""
     null = block(0, {"type": "text", "text": None}, {"type": "text_delta", "text": None})
     assert to_chat(null, text_block(1, "x"), END).text == "x"
 
 
+@pytest.mark.pitfall("P14")
 def test_a_stream_cut_before_its_stop_reason_is_an_error() -> None:
-    """P14"""
     assert to_chat(text_block(0, "x")).error
 
 
@@ -288,16 +289,16 @@ def test_a_message_stop_without_a_reason_is_a_normal_end() -> None:
         ("api_error", "upstream_error"),
     ],
 )
+@pytest.mark.pitfall("P38")
 def test_an_error_event_is_an_error_chunk(kind: str, code: str | None) -> None:
-    """P38"""
     error = event("error", error={"type": kind, "message": "Because."})
     answer = to_chat(text_block(0, "x"), error, END)
     assert answer.error is not None
     assert (answer.error["message"], answer.error["code"]) == ("Because.", code)
 
 
+@pytest.mark.pitfall("P15")
 def test_an_error_event_may_forget_its_type() -> None:
-    """P15"""
     error = b'event: error\ndata: {"error":{"type":"overloaded_error","message":"Busy."}}\n\n'
     answer = to_chat(text_block(0, "x"), error, END)
     assert answer.error is not None
@@ -323,8 +324,8 @@ def test_a_model_that_does_not_wrap_a_custom_tools_input_is_taken_at_its_word() 
     assert answer.tools[0].input == "print(1)"
 
 
+@pytest.mark.pitfall("P113")
 def test_names_come_back_as_the_client_declared_them() -> None:
-    """P113"""
     answer = to_chat(tool_block(0, "a", "f_x", "{}"), CALLS, tool_names={"f_x": "f.x"})
     assert answer.tools[0].name == "f.x"
 
@@ -355,14 +356,15 @@ def tool(index: int, *pieces: str) -> list[Event]:
     return [BlockStart(index, "tool", f"call_{index}", "f"), *deltas, BlockEnd(index)]
 
 
+@pytest.mark.pitfall("P01", "P04", "P05")
 def test_one_block_is_open_at_a_time_with_dense_indices() -> None:
     """P01, P04, P05: held by the validator."""
     answer = written(*thought(0, "r"), *tool(1, "{}"), *thought(2, "r"), *text(3, "t"))
     assert answer.blocks == ["thinking", "tool_use", "thinking", "text"]
 
 
+@pytest.mark.pitfall("P06")
 def test_blocks_open_side_by_side_are_written_one_after_the_other() -> None:
-    """P06"""
     answer = written(
         BlockStart(0, "tool", "a", "f"),
         BlockStart(1, "tool", "b", "f"),
@@ -398,8 +400,8 @@ def test_the_first_block_streams_while_others_wait() -> None:
     assert names == ["content_block_stop", "content_block_start", "content_block_delta"]
 
 
+@pytest.mark.pitfall("P09", "P11")
 def test_message_start_states_an_estimate() -> None:
-    """P09, P11"""
     for estimate, stated in ((9, 9), (0, 1)):
         stream = write(
             MESSAGES, [Start("id", "m"), *text(0, "x"), *ENDING], estimated_input_tokens=estimate
@@ -415,8 +417,8 @@ def test_message_start_states_what_the_provider_knows() -> None:
     assert usage["input_tokens"] == 5
 
 
+@pytest.mark.pitfall("P08", "P11")
 def test_message_delta_states_the_totals() -> None:
-    """P08, P11"""
     assert written(*text(0, "x")).usage == {
         "input_tokens": 1,
         "cache_creation_input_tokens": 3,
@@ -426,8 +428,8 @@ def test_message_delta_states_the_totals() -> None:
     }
 
 
+@pytest.mark.pitfall("P10")
 def test_every_event_is_named() -> None:
-    """P10"""
     names = [name for name, _ in records(write(MESSAGES, [*OPENING, *text(0, "x"), *ENDING]))]
     assert names == [
         "message_start",
@@ -440,14 +442,15 @@ def test_every_event_is_named() -> None:
     ]
 
 
+@pytest.mark.pitfall("P19")
 def test_the_signature_comes_before_its_blocks_stop() -> None:
     """P19: held by the validator."""
     answer = written(*thought(0, "r", Opaque("sig", "s")), *text(1, "x"))
     assert (answer.reasoning, len(answer.states)) == ("r", 1)
 
 
+@pytest.mark.pitfall("P20")
 def test_a_signature_without_text_keeps_its_block() -> None:
-    """P20"""
     answer = written(*thought(0, "", Opaque("sig", "s")), *text(1, "x"))
     assert answer.blocks == ["thinking", "text"]
 
@@ -469,8 +472,8 @@ def test_hidden_reasoning_keeps_its_state() -> None:
     assert (answer.blocks, answer.reasoning) == (["thinking", "text"], "")
 
 
+@pytest.mark.pitfall("P21")
 def test_empty_blocks_leave_no_trace() -> None:
-    """P21"""
     assert written(*text(0), *text(1, ""), *thought(2, ""), *text(3, "x")).blocks == ["text"]
 
 
@@ -495,13 +498,14 @@ def test_a_call_without_an_id_gets_one() -> None:
         ("context_full", "model_context_window_exceeded"),
     ],
 )
+@pytest.mark.pitfall("P18")
 def test_finish_reasons_are_written(reason: FinishReason, stop_reason: str) -> None:
     """P18: tool_use never without a call."""
     assert written(*text(0, "x"), end=[Finish(reason)]).reason == stop_reason
 
 
+@pytest.mark.pitfall("P17", "P28")
 def test_a_normal_end_with_calls_is_tool_use() -> None:
-    """P17, P28"""
     assert written(*tool(0, "{}"), end=[Finish("stop")]).reason == "tool_use"
     assert written(*tool(0, '{"a'), end=[Finish("length")]).reason == "max_tokens"
 
@@ -525,15 +529,15 @@ def test_citations_stand_in_their_block() -> None:
     ]
 
 
+@pytest.mark.pitfall("P14")
 def test_a_failure_ends_the_stream_at_once() -> None:
-    """P14"""
     refused = Refused("Overloaded", upstream_status=529, kind="overloaded")
     answer = written(*text(0, "x")[:2], end=[Failure(refused)])
     assert answer.error == {"type": "overloaded_error", "message": "Overloaded"}
 
 
+@pytest.mark.pitfall("P22")
 def test_each_delta_is_written_at_once() -> None:
-    """P22"""
     writer = MESSAGES.writer(crossing())
     for each in [*OPENING, *text(0, "a", "b"), *thought(1, "r"), *tool(2, "{", "}")]:
         opens_later = isinstance(each, BlockStart) and each.kind != "tool"

@@ -84,8 +84,8 @@ def other(fmt: Format) -> Format:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
 @BOTH
+@pytest.mark.pitfall("P130")
 def test_bytes_pass_through_untouched(fmt: Format, end: bytes) -> None:
-    """P130"""
     stream = b": hello\n\n" + FINISHED[fmt.name] + fmt.done + b"\n"
     stream = stream.replace(b"\n", end)
     assert passed(fmt, stream)[0] == stream
@@ -107,16 +107,16 @@ def test_a_forgotten_terminal_frame_is_appended_to_a_complete_answer(fmt: Format
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r"], ids=["none", "LF", "CRLF", "CR"])
 @BOTH
+@pytest.mark.pitfall("P40")
 def test_a_last_frame_without_its_blank_line_gets_one(fmt: Format, end: bytes) -> None:
-    """P40"""
     stream = FINISHED[fmt.name].rstrip(b"\n") + end
     out, _ = passed(fmt, stream)
     assert records(out.decode("utf-8").encode()) == records(FINISHED[fmt.name] + fmt.done)
 
 
 @BOTH
+@pytest.mark.pitfall("P14", "P38")
 def test_a_stream_cut_before_its_end_gets_an_error(fmt: Format) -> None:
-    """P14, P38"""
     out, relay = passed(fmt, UNFINISHED[fmt.name])
     assert READERS[fmt.name](out).error["message"] == CUT
     assert isinstance(relay.fault, Garbled)
@@ -131,8 +131,8 @@ def test_a_frame_cut_in_two_is_not_forwarded(fmt: Format) -> None:
         assert out.startswith(UNFINISHED[fmt.name])
 
 
+@pytest.mark.pitfall("P30")
 def test_the_frame_that_only_carries_usage_is_hidden() -> None:
-    """P30"""
     stream = FINISHED["chat"] + usage_chunk(3, 4) + DONE
     out, relay = passed(CHAT, stream, hide_usage=True)
     assert out == FINISHED["chat"] + DONE
@@ -155,8 +155,8 @@ def test_an_error_is_not_hidden_with_the_usage() -> None:
     assert isinstance(relay.fault, Refused)
 
 
+@pytest.mark.pitfall("P15", "P38")
 def test_an_error_event_is_forwarded_in_the_providers_own_words() -> None:
-    """P15, P38"""
     error = data({"error": {"message": "m", "type": "server_error", "param": None, "code": 7}})
     out, relay = passed(CHAT, UNFINISHED["chat"] + error + chunk("stop") + DONE)
     assert out == UNFINISHED["chat"] + error
@@ -164,8 +164,8 @@ def test_an_error_event_is_forwarded_in_the_providers_own_words() -> None:
     assert relay.fault.in_stream
 
 
+@pytest.mark.pitfall("P16")
 def test_an_error_as_the_first_event_comes_before_the_commit() -> None:
-    """P16"""
     stream = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
     for relay in (Passthrough(MESSAGES, crossing()), Translation(MESSAGES, CHAT, crossing())):
         relay.feed(stream)
@@ -291,8 +291,8 @@ def test_a_stream_is_not_committed_before_it_has_content(fmt: Format) -> None:
 
 
 @BOTH
+@pytest.mark.pitfall("P117")
 def test_the_first_frame_is_not_lost(fmt: Format) -> None:
-    """P117"""
     stream = UNFINISHED[fmt.name]
     start = stream[: stream.index(b"\n\n") + 2]
     for client, relay in relays(fmt):
@@ -495,8 +495,8 @@ def test_reasoning_that_is_hidden_from_the_client_is_remembered() -> None:
     assert relay.remembered() == Remembered(("a",), (Reasoning(text="r"),))
 
 
+@pytest.mark.pitfall("P20")
 def test_a_thinking_block_without_text_is_remembered() -> None:
-    """P20"""
     stream = message_start() + thinking_block(0, "", "s1") + tool_block(1, "t", "f") + message_end()
     remembered = translated(MESSAGES, CHAT, [stream])[1].remembered()
     assert remembered is not None

@@ -184,6 +184,7 @@ def snake(value: Any) -> Any:
     }
 
 
+@pytest.mark.pitfall("P86")
 def test_p86_both_spellings_are_equal() -> None:
     camel, other = json.dumps(EVERYTHING).encode(), json.dumps(snake(EVERYTHING)).encode()
     assert b'"function_call"' in other
@@ -193,6 +194,7 @@ def test_p86_both_spellings_are_equal() -> None:
 
 
 @pytest.mark.parametrize("spelled", [EVERYTHING, snake(EVERYTHING)], ids=["camel", "snake"])
+@pytest.mark.pitfall("P86")
 def test_p86_user_data_is_never_respelled(spelled: dict[str, Any]) -> None:
     read = read_request(json.dumps(spelled).encode(), "m", False)
     used = read.turns[1].parts[1]
@@ -294,6 +296,7 @@ def test_a_vendors_file_is_refused_by_another() -> None:
         to_messages(read(user({"fileData": {"mimeType": "image/png", "fileUri": OWN_FILE}})))
 
 
+@pytest.mark.pitfall("P91")
 def test_p91_calls_without_ids_get_different_ones_and_are_matched_by_order() -> None:
     conversation = read(
         HI,
@@ -310,6 +313,7 @@ def test_p91_calls_without_ids_get_different_ones_and_are_matched_by_order() -> 
     assert [each["content"] for each in body["messages"][2]["content"]] == ["1", "g", "2"]
 
 
+@pytest.mark.pitfall("P91")
 def test_p91_minted_ids_stay_the_same_as_the_conversation_grows() -> None:
     step = (model(call()), user(response()))
     short, long = read(HI, *step), read(HI, *step, *step)
@@ -427,6 +431,7 @@ def test_the_sentinel_is_no_state(signature: str) -> None:
     ] == [ToolCall]
 
 
+@pytest.mark.pitfall("P63")
 def test_p63_native_and_foreign_signatures_never_reach_another_vendor() -> None:
     foreign = envelope.pack_base64(Opaque("sig", "secret", "elsewhere", CLAUDE))
     for signature in (NATIVE, foreign, SENTINEL, ENVELOPE[:-4] + "!!!!"):
@@ -439,6 +444,7 @@ def test_p63_native_and_foreign_signatures_never_reach_another_vendor() -> None:
         assert over.dropped == (["contents.parts.thoughtSignature"] if known else [])
 
 
+@pytest.mark.pitfall("P65")
 def test_p65_state_of_a_thought_returns_to_it_from_wherever_it_was_carried() -> None:
     thought, text, end = {"text": "hm", "thought": True}, {"text": "abc"}, {"text": ""}
     signed = {"thoughtSignature": ENVELOPE}
@@ -453,6 +459,7 @@ def test_p65_state_of_a_thought_returns_to_it_from_wherever_it_was_carried() -> 
         assert [type(part) for part in rest] == [Text, ToolCall]
 
 
+@pytest.mark.pitfall("P65")
 def test_p65_state_of_a_thought_the_client_has_not_seen_comes_first() -> None:
     conversation = read(
         HI, model({"text": "abc"}, call(thoughtSignature=ENVELOPE)), user(response())
@@ -594,6 +601,7 @@ def test_a_client_that_asks_for_no_thoughts_sees_none() -> None:
     assert not over.show_reasoning
 
 
+@pytest.mark.pitfall("P105")
 def test_p105_thinking_reaches_other_providers() -> None:
     config = {"thinkingConfig": {"thinkingBudget": 9000, "includeThoughts": True}}
     conversation = read(generationConfig=config)
@@ -736,6 +744,7 @@ def test_a_body_is_peeked_at() -> None:
     assert (call.message_count, call.tool_count, call.session) == (5, 3, "cachedContents/1")
 
 
+@pytest.mark.pitfall("P130")
 def test_p130_a_body_goes_on_byte_for_byte() -> None:
     body = b' {"contents" : [ ], "x":{"b":1, "a":1.50}, "i":9007199254740993}\n'
     assert splice(read_call(body, "alias", False), "gemini-3-pro", {}) == body

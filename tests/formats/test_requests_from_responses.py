@@ -92,6 +92,7 @@ def test_instructions_and_leading_items_are_the_system_text_later_ones_stay() ->
     ]
 
 
+@pytest.mark.pitfall("P55", "P75")
 def test_items_of_the_assistant_fold_into_one_turn() -> None:
     """P55, P75: results beside their calls, in order."""
     conversation = [
@@ -126,8 +127,8 @@ def test_items_of_the_assistant_fold_into_one_turn() -> None:
     ]
 
 
+@pytest.mark.pitfall("P102")
 def test_p102_a_reasoning_item_never_becomes_an_empty_message() -> None:
-    """P102."""
     reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
     body = to_chat([message("user", "q"), reasoning, message("user", "well?")])
     assert [each["role"] for each in body["messages"]] == ["user"]
@@ -212,8 +213,8 @@ def test_images_in_results_reach_who_can_take_them() -> None:
     assert chat[3]["content"][0]["type"] == "image_url"
 
 
+@pytest.mark.pitfall("P96")
 def test_p96_flat_tools_are_wrapped() -> None:
-    """P96."""
     described = {**TOOL, "description": "d", "strict": None}
     choice = {"type": "function", "name": "f"}
     assert to_chat("hi", tools=[described], tool_choice=choice)["tools"] == [
@@ -386,8 +387,8 @@ def spliced(body: bytes) -> bytes:
     return splice(read_call(body), "up-model", {})
 
 
+@pytest.mark.pitfall("P130")
 def test_p130_only_the_model_changes() -> None:
-    """P130."""
     body = (
         b'{ "input": [ {"type":"message","role":"user","content":"h\\u00efi"} ],'
         b'"n":1.0,"model":"a","x":{"y":[]} }'

@@ -117,6 +117,7 @@ def test_system_text_and_blocks_become_one_first_message() -> None:
     ]
 
 
+@pytest.mark.pitfall("P72")
 def test_p72_a_system_message_in_mid_conversation_keeps_its_place() -> None:
     """P72: text of the system after the beginning is kept, and in order."""
     body = translate(
@@ -130,6 +131,7 @@ def test_p72_a_system_message_in_mid_conversation_keeps_its_place() -> None:
     ]
 
 
+@pytest.mark.pitfall("P112")
 def test_p112_the_billing_line_that_changes_each_time_stays_behind() -> None:
     """P112: two requests that differ in it alone give the same bytes."""
     over = crossing()
@@ -144,6 +146,7 @@ def test_p112_the_billing_line_that_changes_each_time_stays_behind() -> None:
     assert over.dropped == ["system.x-anthropic-billing-header"]
 
 
+@pytest.mark.pitfall("P112")
 def test_p112_only_the_line_itself_stays_behind() -> None:
     """P112: words that share the billing line's block, and a line like it elsewhere, are kept."""
     line = "x-anthropic-billing-header: cc_version=2;"
@@ -151,6 +154,7 @@ def test_p112_only_the_line_itself_stays_behind() -> None:
     assert body["messages"][0]["content"] == f"be brief\n\n{line}"
 
 
+@pytest.mark.pitfall("P112")
 def test_p112_equal_requests_give_equal_bytes() -> None:
     """P112: nothing random or timed, mapped names and ids included."""
     messages = (USER, assistant(use("x" * 80, "n" * 80)), user(result("x" * 80)))
@@ -159,6 +163,7 @@ def test_p112_equal_requests_give_equal_bytes() -> None:
     assert first == second
 
 
+@pytest.mark.pitfall("P106")
 def test_p106_the_system_speaks_as_system_to_reasoning_models_too() -> None:
     """P106: many servers do not know the role `developer`, none refuses `system`."""
     body = translate(
@@ -188,6 +193,7 @@ def test_a_system_message_between_call_and_result_comes_after_the_result() -> No
     ]
 
 
+@pytest.mark.pitfall("P55")
 def test_p55_results_come_first_one_message_each_then_the_users_words() -> None:
     """P55, in this direction: the calls' order, nothing between them and the user's words."""
     body = translate(
@@ -211,6 +217,7 @@ def test_p55_results_come_first_one_message_each_then_the_users_words() -> None:
     }
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_a_call_without_result_gets_one_and_a_result_without_call_becomes_text() -> None:
     """P56: nothing is said to be lost that the client did not send."""
     over = crossing()
@@ -235,6 +242,7 @@ def test_p56_a_call_without_result_gets_one_and_a_result_without_call_becomes_te
     ]
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_an_unknown_block_in_a_result_without_call_is_lost_alone() -> None:
     """P56: the rest of the result is told as text."""
     over = crossing()
@@ -246,6 +254,7 @@ def test_p56_an_unknown_block_in_a_result_without_call_is_lost_alone() -> None:
     assert over.dropped == ["messages.content", "cache_control"]
 
 
+@pytest.mark.pitfall("P75")
 def test_p75_each_result_keeps_the_id_of_its_call() -> None:
     """P75: the link from a result to its call survives."""
     body = translate(USER, assistant(use("toolu_01ABC")), user(result("toolu_01ABC")))
@@ -253,6 +262,7 @@ def test_p75_each_result_keeps_the_id_of_its_call() -> None:
     assert body["messages"][2]["tool_call_id"] == "toolu_01ABC"
 
 
+@pytest.mark.pitfall("P103")
 def test_p103_long_ids_are_shortened_alike_in_call_and_result() -> None:
     """P103: at most 64 characters, the pair intact, two long ids kept apart."""
     long = "toolu_" + "x" * 100
@@ -284,6 +294,7 @@ def test_ids_that_a_client_used_twice_are_told_apart() -> None:
     assert (found[2]["content"], found[4]["content"]) == ("first", "second")
 
 
+@pytest.mark.pitfall("P103")
 def test_p103_long_ids_that_a_client_used_twice_stay_short() -> None:
     """P103: what tells them apart counts among the 64 characters."""
     long = "toolu_" + "x" * 100
@@ -295,6 +306,7 @@ def test_p103_long_ids_that_a_client_used_twice_stay_short() -> None:
     assert (found[2]["tool_call_id"], found[4]["tool_call_id"]) == (first, second)
 
 
+@pytest.mark.pitfall("P74", "P114")
 def test_p74_p114_images_of_results_follow_in_one_user_message() -> None:
     """P74, P114: `tool` messages hold text only."""
     body = translate(
@@ -340,6 +352,7 @@ def test_what_a_result_says(content: Any, fields: dict[str, Any], said: str) -> 
     assert over.dropped == (["messages.content.is_error"] if fields else [])
 
 
+@pytest.mark.pitfall("P66", "P115", "P116")
 def test_p66_p115_p116_arguments_are_the_clients_own_text() -> None:
     """P66, P115, P116: order, umlauts and integers above 2^53 survive."""
     arguments = '{"z":9007199254740993,"a":"grün","e":1e2}'
@@ -353,6 +366,7 @@ def test_p66_p115_p116_arguments_are_the_clients_own_text() -> None:
     assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
+@pytest.mark.pitfall("P115", "P116")
 def test_p115_p116_schemas_are_the_clients_own_bytes() -> None:
     """P115, P116: key order, spelling, umlauts and large integers survive."""
     schema = '{"type":"object","properties":{"ü":{"const":9007199254740993,"default":1.10}},"x":1}'
@@ -366,6 +380,7 @@ def test_p115_p116_schemas_are_the_clients_own_bytes() -> None:
     assert b'"schema":' + schema.encode() + b"}" in sent
 
 
+@pytest.mark.pitfall("P96")
 def test_p96_tools_are_wrapped_with_their_schemas_untouched() -> None:
     """P96: Chat's own shape."""
     schema = {"$schema": "x", "type": "object", "properties": {"n": {"const": 2**60}}}
@@ -394,6 +409,7 @@ def test_what_only_this_vendors_tools_have_is_lost() -> None:
     assert lost(tools=[tool]) == ["tools.defer_loading", "tools.input_examples", "cache_control"]
 
 
+@pytest.mark.pitfall("P98")
 def test_p98_strict_tools_stay_strict_where_their_schema_allows_it() -> None:
     """P98, in this direction: never strict unasked, since optional members became required."""
     loose = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -414,6 +430,7 @@ def test_p98_strict_tools_stay_strict_where_their_schema_allows_it() -> None:
     assert over.dropped == ["tools.strict"]
 
 
+@pytest.mark.pitfall("P113")
 def test_p113_tool_names_keep_their_case_and_long_ones_are_remembered() -> None:
     """P113: the exact declared name comes back in the answer."""
     long = "mcp__server__" + "x" * 90
@@ -485,12 +502,14 @@ def test_choices_of_nothing_are_refused(choice: dict[str, Any], param: str) -> N
     assert refused(tools=[TOOL], tool_choice=choice).param == param
 
 
+@pytest.mark.pitfall("P68")
 def test_p68_a_choice_without_tools_is_left_out() -> None:
     """P68: neither the choice nor the wish for one call at a time."""
     body = translate(tools=[], tool_choice={"type": "auto", "disable_parallel_tool_use": True})
     assert body.keys() == {"model", "messages", "max_tokens"}
 
 
+@pytest.mark.pitfall("P111")
 def test_p111_a_server_tool_never_becomes_a_function() -> None:
     """P111: dropped beside other tools, refused alone or forced."""
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
@@ -536,6 +555,7 @@ def test_blocks_of_server_tools_stay_with_their_provider() -> None:
     ],
     ids=["base64", "wrong media type", "url"],
 )
+@pytest.mark.pitfall("P71")
 def test_p71_images(source: dict[str, Any], url: str) -> None:
     """P71: the media type is what the bytes are."""
     body = translate(user(text("what is it?"), image(**source)))
@@ -603,6 +623,7 @@ def test_search_results_and_documents_of_blocks_become_text() -> None:
     ]
 
 
+@pytest.mark.pitfall("P74")
 def test_p74_documents_of_results_are_told_or_follow() -> None:
     """P74: text in the `tool` message, a file in the user message after all of them."""
     plain = {"type": "text", "media_type": "text/plain", "data": "once"}
@@ -632,6 +653,7 @@ def test_p74_documents_of_results_are_told_or_follow() -> None:
     ]
 
 
+@pytest.mark.pitfall("P70")
 def test_p70_what_only_users_may_show_is_lost_in_an_assistants_turn() -> None:
     """P70, in this direction: pictures and documents of the assistant's history."""
     over = crossing()
@@ -672,6 +694,7 @@ def test_an_assistant_turn_to_be_continued_comes_last_as_it_is() -> None:
     assert body["messages"][-1] == {"role": "assistant", "content": "Once"}
 
 
+@pytest.mark.pitfall("P102")
 def test_p102_reasoning_alone_leaves_no_message_behind() -> None:
     """P102: no message without content; the user's words before and after it join."""
     thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
@@ -683,6 +706,7 @@ def test_p102_reasoning_alone_leaves_no_message_behind() -> None:
     assert over.dropped == ["messages.content.thinking"]
 
 
+@pytest.mark.pitfall("P63")
 def test_p63_thinking_is_no_ordinary_text_for_another_provider() -> None:
     """P63: foreign thinking is dropped, never told as text."""
     body = translate(
@@ -844,6 +868,7 @@ def test_a_model_that_cannot_think_is_not_told_to() -> None:
     assert lost(thinking={"type": "disabled"}, model="gpt-4.1") == []
 
 
+@pytest.mark.pitfall("P105")
 def test_p105_reasoning_models_get_their_own_limit_and_no_sampling() -> None:
     """P105: what they refuse is left out and named; no field they might not know is added."""
     over = crossing(THINKING)
@@ -865,12 +890,14 @@ def test_p105_reasoning_models_get_their_own_limit_and_no_sampling() -> None:
         (PLAIN, "max_tokens"),
     ],
 )
+@pytest.mark.pitfall("P105")
 def test_p105_the_limit_has_the_name_the_model_knows(model: str, name: str) -> None:
     """P105: max_tokens is refused by reasoning models, the other name unknown elsewhere."""
     assert translate(model=model).keys() - {"model", "messages"} == {name}
     assert translate(model=model, max_tokens=LEFT_OUT).keys() == {"model", "messages"}
 
 
+@pytest.mark.pitfall("P105")
 def test_p105_values_that_say_the_default_are_left_out_silently() -> None:
     """P105: nothing is lost with a temperature of 1."""
     over = crossing(THINKING)

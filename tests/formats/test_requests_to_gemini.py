@@ -212,6 +212,7 @@ def test_a_schema_within_the_vocabulary_passes_as_json_schema() -> None:
         ({"type": "string", "if": {}, "then": {}, "else": {}}, {"type": "string"}),
     ],
 )  # fmt: skip
+@pytest.mark.pitfall("P76")
 def test_p76_keywords_the_provider_refuses_are_reduced(schema: Any, reduced: Any) -> None:
     found = declared({"type": "object", "properties": {"p": schema}, "$schema": "x"})
     assert found["parameters"]["properties"]["p"] == reduced
@@ -224,6 +225,7 @@ KEYWORDS = (
 
 
 @pytest.mark.parametrize("extra", [{}, {"$schema": "x"}])
+@pytest.mark.pitfall("P77")
 def test_p77_properties_named_like_keywords_survive(extra: dict[str, Any]) -> None:
     properties = {name: {"type": "string"} for name in KEYWORDS}
     found = declared({"type": "object", "properties": properties, "required": ["default"], **extra})
@@ -232,6 +234,7 @@ def test_p77_properties_named_like_keywords_survive(extra: dict[str, Any]) -> No
     assert schema["required"] == ["default"]
 
 
+@pytest.mark.pitfall("P78")
 def test_p78_references_are_inlined_and_circles_end() -> None:
     node = {
         "type": "object",
@@ -252,6 +255,7 @@ def test_p78_references_are_inlined_and_circles_end() -> None:
 
 
 @pytest.mark.parametrize("model", [PRO, OLD])
+@pytest.mark.pitfall("P78")
 def test_p78_references_that_multiply_come_to_an_end(model: str) -> None:
     names = [f"N{n}" for n in range(20)]
     definitions = {
@@ -285,11 +289,13 @@ def test_a_root_that_is_no_object_becomes_one() -> None:
     }
 
 
+@pytest.mark.pitfall("P79")
 def test_p79_responses_are_named_after_their_calls() -> None:
     body = translate(USER, calls(call("a", name="look")), result("a"), tools=[TOOL])
     assert [each["name"] for each in responses(body)] == ["look"]
 
 
+@pytest.mark.pitfall("P80")
 def test_p80_all_results_of_a_step_share_a_content_in_the_order_of_the_calls() -> None:
     body = translate(
         USER,
@@ -306,6 +312,7 @@ def test_p80_all_results_of_a_step_share_a_content_in_the_order_of_the_calls() -
     assert body["contents"][2]["parts"][-1] == {"text": "go on"}
 
 
+@pytest.mark.pitfall("P80")
 def test_p80_a_call_without_a_result_gets_an_error() -> None:
     body = translate(USER, calls(call("a")), USER, tools=[TOOL])
     assert responses(body)[0]["response"] == {"error": "Tool execution was interrupted"}
@@ -329,11 +336,13 @@ def test_a_result_without_a_call_becomes_text() -> None:
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], {"output": "a\nb"}),
     ],
 )
+@pytest.mark.pitfall("P81")
 def test_p81_responses_are_objects(content: Any, response: Any) -> None:
     body = translate(USER, calls(call("a")), result("a", content), tools=[TOOL])
     assert responses(body)[0]["response"] == response
 
 
+@pytest.mark.pitfall("P81")
 def test_p81_errors_are_said_to_be_some() -> None:
     body = from_messages(
         USER,
@@ -366,6 +375,7 @@ def signatures(body: dict[str, Any]) -> list[Any]:
     ]
 
 
+@pytest.mark.pitfall("P82")
 def test_p82_a_chat_client_replays_the_signature_of_each_step() -> None:
     body = translate(
         USER,
@@ -378,6 +388,7 @@ def test_p82_a_chat_client_replays_the_signature_of_each_step() -> None:
     assert signatures(body) == ["bmF0aXZl", "bW9yZQ=="]
 
 
+@pytest.mark.pitfall("P82")
 def test_p82_a_messages_client_replays_the_signature_of_each_step() -> None:
     def use(tool_id: str) -> dict[str, Any]:
         return {"type": "tool_use", "id": tool_id, "name": "f", "input": {}}
@@ -399,6 +410,7 @@ def test_p82_a_messages_client_replays_the_signature_of_each_step() -> None:
     assert "hm" not in json.dumps(body)
 
 
+@pytest.mark.pitfall("P82")
 def test_p82_a_client_that_echoes_nothing_is_helped_by_memory() -> None:
     known = (Reasoning(text="thought"), Reasoning(text="", opaque=OWN, text_offset=8))
     over = crossing(remembered={"a": known})
@@ -419,6 +431,7 @@ def test_p82_a_client_that_echoes_nothing_is_helped_by_memory() -> None:
         Opaque("gsig", "bmF0aXZl", "google", BUDGET),
     ],
 )
+@pytest.mark.pitfall("P82")
 def test_p82_without_own_state_the_sentinel_is_sent(state: Opaque | None) -> None:
     details = [detail(state)] if state else None
     body = translate(
@@ -429,11 +442,13 @@ def test_p82_without_own_state_the_sentinel_is_sent(state: Opaque | None) -> Non
 
 
 @pytest.mark.parametrize("model", [BUDGET, "gemini-2.0-flash", OLD])
+@pytest.mark.pitfall("P82")
 def test_p82_older_models_never_get_the_sentinel(model: str) -> None:
     body = translate(USER, calls(call("a")), result("a"), tools=[TOOL], model=model)
     assert signatures(body) == [None]
 
 
+@pytest.mark.pitfall("P82")
 def test_p82_earlier_turns_need_no_signature() -> None:
     body = translate(
         USER, calls(call("a")), result("a"), {"role": "assistant", "content": "done"}, USER,
@@ -442,6 +457,7 @@ def test_p82_earlier_turns_need_no_signature() -> None:
     assert signatures(body) == [None, SENTINEL]
 
 
+@pytest.mark.pitfall("P83")
 def test_p83_only_the_first_call_of_a_step_is_signed() -> None:
     turn = Turn(
         "assistant",
@@ -456,6 +472,7 @@ def test_p83_only_the_first_call_of_a_step_is_signed() -> None:
     assert signatures(written(conversation, crossing())) == [SENTINEL, None]
 
 
+@pytest.mark.pitfall("P83")
 def test_p83_a_signature_before_text_belongs_to_the_call_of_the_step() -> None:
     body = translate(
         USER, calls(call("a"), content="t", reasoning_details=[detail(OWN)]), result("a"),
@@ -534,6 +551,7 @@ def test_vector_18_7_the_second_turn_of_a_tool_loop(state: Opaque, signature: st
 
 @pytest.mark.parametrize("effort", ["none", "minimal", "low", "medium", "high", "xhigh", "max"])
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.pitfall("P84")
 def test_p84_thinking_is_said_in_one_way_or_not_at_all(model: str, effort: str) -> None:
     config = translate(model=model, reasoning_effort=effort).get("generationConfig", {})
     thinking_config = config.get("thinkingConfig", {})
@@ -574,6 +592,7 @@ def test_budgets_are_kept_within_the_models_range(model: str, budget: int, sent:
     assert body["generationConfig"]["thinkingConfig"]["thinkingBudget"] == sent
 
 
+@pytest.mark.pitfall("P85")
 def test_p85_a_model_that_cannot_stop_thinking_thinks_the_least() -> None:
     over = crossing(BUDGET_PRO)
     body = from_messages(thinking={"type": "disabled"}, over=over)
@@ -682,6 +701,7 @@ def test_images_in_results_follow_the_responses_on_older_models() -> None:
     assert rest == [blob, {"text": "go on"}]
 
 
+@pytest.mark.pitfall("P88")
 def test_p88_empty_system_text_is_left_out() -> None:
     assert "systemInstruction" not in translate({"role": "system", "content": " "}, USER)
 
@@ -700,16 +720,19 @@ def test_system_messages_keep_their_place() -> None:
     assert body["contents"][2]["parts"][1] == {"text": "<system>three</system>"}
 
 
+@pytest.mark.pitfall("P88")
 def test_p88_nothing_but_system_text_becomes_the_question() -> None:
     body = translate({"role": "system", "content": "do it"})
     assert body == {"contents": [{"role": "user", "parts": [{"text": "do it"}]}]}
 
 
+@pytest.mark.pitfall("P88")
 def test_p88_a_conversation_that_begins_with_the_model_gets_a_first_user_content() -> None:
     body = translate({"role": "assistant", "content": "hello"}, USER)
     assert [content["role"] for content in body["contents"]] == ["user", "model", "user"]
 
 
+@pytest.mark.pitfall("P88")
 def test_p88_a_conversation_without_content_is_refused() -> None:
     refused({"role": "user", "content": " "})
 
@@ -737,6 +760,7 @@ def test_large_integers_survive() -> None:
     assert b'"response":{"n":9007199254740993}' in body
 
 
+@pytest.mark.pitfall("P103")
 def test_p103_ids_are_kept_and_made_unique() -> None:
     long = "functions.f:" + "x" * 80
     body = translate(
@@ -749,6 +773,7 @@ def test_p103_ids_are_kept_and_made_unique() -> None:
     assert body["contents"][3]["parts"][0]["functionCall"]["id"] not in used
 
 
+@pytest.mark.pitfall("P91")
 def test_p91_calls_of_models_without_ids_are_matched_by_order() -> None:
     body = translate(
         USER, calls(call("a", '{"n":1}'), call("b", '{"n":2}')), result("b", "two"),
@@ -761,6 +786,7 @@ def test_p91_calls_of_models_without_ids_are_matched_by_order() -> None:
 @pytest.mark.parametrize(
     "name", ["1st", "mcp/server tool", "x" * 200, "ü", "f.g:h-i_j", "_", "Bash"]
 )
+@pytest.mark.pitfall("P113")
 def test_p113_names_are_legal_and_remembered(name: str) -> None:
     tool = {"type": "function", "function": {"name": name}}
     over = crossing()

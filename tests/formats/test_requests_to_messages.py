@@ -70,6 +70,7 @@ def result(tool_id: str, content: Any = "ok") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": tool_id, "content": content}
 
 
+@pytest.mark.pitfall("P55")
 def test_p55_results_of_one_turn_share_a_message_and_come_first() -> None:
     body = translate(
         USER,
@@ -93,6 +94,7 @@ def test_results_follow_the_order_of_the_calls() -> None:
     assert [block.get("tool_use_id") for block in blocks] == ["A", "B", None]
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_a_call_without_a_result_gets_an_error_result() -> None:
     body = translate(USER, calls(call("a"), call("b")), result("b"), tools=[TOOL])
     assert body["messages"][2]["content"][0] == {
@@ -103,23 +105,27 @@ def test_p56_a_call_without_a_result_gets_an_error_result() -> None:
     }
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_a_call_at_the_very_end_gets_an_error_result() -> None:
     body = translate(USER, calls(call("a")), tools=[TOOL])
     assert body["messages"][-1]["content"][0]["is_error"] is True
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_a_result_without_a_call_becomes_text() -> None:
     body = translate(result("gone", "42"), USER)
     texts = [block["text"] for block in body["messages"][0]["content"]]
     assert texts == ["[Result of an earlier tool call: gone]", "42", "hi"]
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_a_second_result_for_one_call_becomes_text() -> None:
     body = translate(USER, calls(call("a")), result("a", "1"), result("a", "2"), tools=[TOOL])
     kinds = [block["type"] for block in body["messages"][2]["content"]]
     assert kinds == ["tool_result", "text", "text"]
 
 
+@pytest.mark.pitfall("P57")
 def test_p57_illegal_ids_are_mapped_alike_on_call_and_result() -> None:
     body = translate(
         USER,
@@ -159,6 +165,7 @@ def test_missing_ids_are_minted_and_matched_by_position() -> None:
     assert results == [(used[0], "one"), (used[1], "two")]
 
 
+@pytest.mark.pitfall("P58")
 def test_p58_blank_text_is_left_out_and_its_marker_moves() -> None:
     marker = {"type": "ephemeral"}
     body = translate(
@@ -192,6 +199,7 @@ def test_an_empty_result_has_no_content() -> None:
 @pytest.mark.parametrize(
     ("model", "tokens"), [("claude-3-opus-20240229", 4096), (BUDGET, 8192), (NEWEST, 32000)]
 )
+@pytest.mark.pitfall("P59")
 def test_p59_max_tokens_has_a_default(model: str, tokens: int) -> None:
     assert translate(model=model)["max_tokens"] == tokens
 
@@ -203,33 +211,39 @@ def test_the_clients_limit_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
 @pytest.mark.parametrize("limit", [None, 500, 1025, 5000, 100_000])
+@pytest.mark.pitfall("P59")
 def test_p59_the_budget_stays_below_max_tokens(effort: str, limit: int | None) -> None:
     fields = {} if limit is None else {"max_completion_tokens": limit}
     body = translate(model=BUDGET, reasoning_effort=effort, **fields)
     assert body["thinking"]["type"] == ("disabled" if limit == 500 else "enabled")
 
 
+@pytest.mark.pitfall("P60")
 def test_p60_sampling_is_kept_where_it_is_taken() -> None:
     body = translate(model="claude-3-5-sonnet-20241022", temperature=1.7, top_p=0.5, top_k=3)
     assert (body["temperature"], body["top_p"], body["top_k"]) == (1.0, 0.5, 3)
 
 
+@pytest.mark.pitfall("P60")
 def test_p60_models_that_take_one_of_both_get_the_temperature() -> None:
     body = translate(model="claude-sonnet-4-5-20250929", temperature=0.2, top_p=0.5)
     assert body["temperature"] == 0.2
     assert "top_p" not in body
 
 
+@pytest.mark.pitfall("P60")
 def test_p60_newest_models_get_no_sampling() -> None:
     assert lost(temperature=0.2, top_p=0.5, top_k=3) == ["temperature", "top_p", "top_k"]
 
 
+@pytest.mark.pitfall("P60")
 def test_p60_the_newest_api_version_gets_no_sampling() -> None:
     over = crossing(BUDGET, api_version="2026-10-21")
     translate(temperature=1, top_p=0.9, over=over)
     assert over.dropped == ["top_p"]
 
 
+@pytest.mark.pitfall("P60")
 def test_p60_nothing_is_injected() -> None:
     assert translate(model=BUDGET).keys() == {"model", "max_tokens", "messages"}
 
@@ -250,6 +264,7 @@ def test_p60_nothing_is_injected() -> None:
         ("kimi-k3", "enabled"),
     ],
 )
+@pytest.mark.pitfall("P61")
 def test_p61_newer_models_think_adaptively(model: str, kind: str) -> None:
     sent = json.dumps({"model": "a", "messages": [USER], "reasoning_effort": "high"}).encode()
     body = json.loads(write_request(read_request(sent), crossing(model)))
@@ -287,6 +302,7 @@ def test_an_effort_a_model_lacks_becomes_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("model", [BUDGET, NEWEST])
+@pytest.mark.pitfall("P62")
 def test_p62_thinking_the_client_asked_for_beats_a_forced_tool(model: str) -> None:
     over = crossing(model)
     body = translate(over=over, reasoning_effort="low", tools=[TOOL], tool_choice="required")
@@ -294,6 +310,7 @@ def test_p62_thinking_the_client_asked_for_beats_a_forced_tool(model: str) -> No
     assert "tool_choice" in over.dropped
 
 
+@pytest.mark.pitfall("P62")
 def test_p62_a_forced_tool_beats_thinking_by_default() -> None:
     body = translate(tools=[TOOL], tool_choice="required")
     assert (body["tool_choice"], body["thinking"]) == ({"type": "any"}, {"type": "disabled"})
@@ -307,6 +324,7 @@ OWN = envelope.pack(Opaque("sig", "native", "claude", NEWEST))
 @pytest.mark.parametrize(
     "signature", ["raw", FOREIGN, OTHER_MODEL, "gw1.junk", "skip_thought_signature_validator", None]
 )
+@pytest.mark.pitfall("P63")
 def test_p63_foreign_thinking_never_arrives(signature: str | None) -> None:
     detail = {"type": "reasoning.text", "text": "hm", "signature": signature}
     over = crossing()
@@ -321,6 +339,7 @@ def test_p63_foreign_thinking_never_arrives(signature: str | None) -> None:
     assert over.dropped == ["messages.reasoning_content"]
 
 
+@pytest.mark.pitfall("P64")
 def test_p64_own_thinking_comes_back_byte_for_byte() -> None:
     text = "  line\r\n\tind\u00e9nt \u2028 "
     details = [
@@ -337,6 +356,7 @@ def test_p64_own_thinking_comes_back_byte_for_byte() -> None:
     ]
 
 
+@pytest.mark.pitfall("P65")
 def test_p65_thinking_stands_where_it_stood() -> None:
     remembered = (
         Reasoning(text="first", opaque=Opaque("sig", "native", "claude", NEWEST)),
@@ -353,6 +373,7 @@ def test_p65_thinking_stands_where_it_stood() -> None:
     assert over.dropped == []
 
 
+@pytest.mark.pitfall("P65")
 def test_p65_echoed_thinking_stands_where_it_stood() -> None:
     details = [
         {"type": "reasoning.text", "text": "first", "signature": OWN},
@@ -365,6 +386,7 @@ def test_p65_echoed_thinking_stands_where_it_stood() -> None:
     assert kinds == ["thinking", "text", "thinking", "tool_use"]
 
 
+@pytest.mark.pitfall("P20")
 def test_p20_thinking_without_text_comes_back() -> None:
     detail = {"type": "reasoning.text", "signature": OWN}
     body = translate(USER, calls(call("a"), reasoning_details=[detail]), result("a"), tools=[TOOL])
@@ -397,11 +419,13 @@ def test_a_running_loop_without_its_thinking_changes_nothing_on_adaptive_models(
         ('{"a', {"__invalid_json": '{"a'}),
     ],
 )
+@pytest.mark.pitfall("P66")
 def test_p66_arguments_become_an_object(arguments: str, sent: Any) -> None:
     body = translate(USER, calls(call("a", arguments)), result("a"), tools=[TOOL])
     assert body["messages"][1]["content"][0]["input"] == sent
 
 
+@pytest.mark.pitfall("P116")
 def test_p116_large_integers_survive() -> None:
     sent = calls(call("a", '{"id":9007199254740993,"z":1.10,"a":2}'))
     request = {"model": "m", "messages": [USER, sent, result("a")], "tools": [TOOL]}
@@ -409,6 +433,7 @@ def test_p116_large_integers_survive() -> None:
     assert b'"input":{"id":9007199254740993,"z":1.10,"a":2}' in body
 
 
+@pytest.mark.pitfall("P67")
 def test_p67_unions_at_the_root_become_one_object() -> None:
     schema = {
         "anyOf": [
@@ -438,6 +463,7 @@ def test_p67_unions_at_the_root_become_one_object() -> None:
         {"type": "object", "allOf": [{"required": ["x"]}, 3], "properties": 1},
     ],
 )
+@pytest.mark.pitfall("P67")
 def test_p67_any_schema_gets_an_object_root(schema: Any) -> None:
     translate(tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}])
 
@@ -450,11 +476,13 @@ def test_a_tool_without_parameters_gets_an_empty_object() -> None:
     }
 
 
+@pytest.mark.pitfall("P68")
 def test_p68_tool_choice_goes_with_the_tools() -> None:
     body = translate(tools=[], tool_choice="auto", parallel_tool_calls=False)
     assert not body.keys() & {"tools", "tool_choice"}
 
 
+@pytest.mark.pitfall("P69")
 def test_p69_at_most_four_cache_markers_are_kept() -> None:
     parts = [
         {"type": "text", "text": str(n), "prompt_cache_breakpoint": {"mode": "explicit"}}
@@ -492,17 +520,20 @@ def image(url: str, **fields: Any) -> dict[str, Any]:
         f"DATA:image/bmp;base64,{PNG[:20]}\n{PNG[20:]}",
     ],
 )
+@pytest.mark.pitfall("P71")
 def test_p71_data_urls_become_base64_sources(url: str) -> None:
     block = translate(image(url))["messages"][0]["content"][0]
     assert block["source"] == {"type": "base64", "media_type": "image/png", "data": PNG}
 
 
+@pytest.mark.pitfall("P71")
 def test_p71_jpg_is_spelled_jpeg() -> None:
     data = base64.b64encode(b"\xff\xd8\xff" + bytes(30)).decode()
     block = translate(image(f"data:image/jpg;base64,{data}"))["messages"][0]["content"][0]
     assert block["source"]["media_type"] == "image/jpeg"
 
 
+@pytest.mark.pitfall("P71")
 def test_p71_http_urls_stay_urls() -> None:
     block = translate(image("https://x/a.jpg"))["messages"][0]["content"][0]
     assert block["source"] == {"type": "url", "url": "https://x/a.jpg"}
@@ -551,6 +582,7 @@ def test_content_that_cannot_be_carried_is_refused(message: dict[str, Any]) -> N
     assert refused(message).param == "messages"
 
 
+@pytest.mark.pitfall("P72")
 def test_p72_later_system_messages_keep_their_place() -> None:
     body = translate(
         {"role": "system", "content": "one"},
@@ -639,6 +671,7 @@ def test_tools_are_declared_again_when_only_the_history_has_them() -> None:
     assert body["tool_choice"] == {"type": "none"}
 
 
+@pytest.mark.pitfall("P113")
 def test_p113_long_and_illegal_tool_names_are_mapped_everywhere() -> None:
     name = "mcp.server:" + "x" * 150
     tool = {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
@@ -676,6 +709,7 @@ def test_custom_tools_become_functions_of_one_string() -> None:
     assert over.dropped == ["tools.custom.format"]
 
 
+@pytest.mark.pitfall("P111")
 def test_p111_a_server_tool_is_dropped_beside_others() -> None:
     over = crossing()
     body = translate(over=over, tools=[{"type": "web_search"}, TOOL])
@@ -683,6 +717,7 @@ def test_p111_a_server_tool_is_dropped_beside_others() -> None:
     assert over.dropped == ["tools"]
 
 
+@pytest.mark.pitfall("P111")
 def test_p111_a_lone_or_forced_server_tool_is_refused() -> None:
     assert refused(tools=[{"type": "web_search"}]).param == "tools"
     refused(tools=[{"type": "web_search"}, TOOL], tool_choice={"type": "web_search"})

@@ -118,8 +118,8 @@ def test_a_conversation_of_system_text_alone_is_said_as_an_item() -> None:
     assert "instructions" not in body
 
 
+@pytest.mark.pitfall("P55", "P96", "P97")
 def test_p55_p96_each_part_of_a_turn_is_an_item_in_order() -> None:
-    """P55, P96, P97."""
     body = translate(
         USER,
         assistant(text("both:"), use("a", x=1), use("b")),
@@ -148,8 +148,8 @@ def test_p55_p96_each_part_of_a_turn_is_an_item_in_order() -> None:
     ]
 
 
+@pytest.mark.pitfall("P56")
 def test_p56_what_is_missing_or_orphaned_is_mended() -> None:
-    """P56."""
     body = translate(USER, assistant(use("a")), user(result("gone", "old")))
     assert body["input"][1:3] == [call("a"), output("a", "Tool execution was interrupted")]
     assert "old" in json.dumps(body["input"][3])
@@ -193,6 +193,7 @@ def test_documents_and_images_in_the_users_words() -> None:
     ]
 
 
+@pytest.mark.pitfall("P103")
 def test_p103_long_ids_are_shortened_alike() -> None:
     """P103, and vector 18.8."""
     long = "t" * 80
@@ -201,13 +202,13 @@ def test_p103_long_ids_are_shortened_alike() -> None:
     assert [each["call_id"] for each in body["input"][1:3]] == [short, short]
 
 
+@pytest.mark.pitfall("P104")
 def test_p104_a_limit_below_the_least_is_raised() -> None:
-    """P104."""
     assert translate(max_tokens=3)["max_output_tokens"] == 16
 
 
+@pytest.mark.pitfall("P98")
 def test_p98_strict_is_said_and_only_where_it_can_be() -> None:
-    """P98."""
     tools = [
         {"type": "function", "function": {"name": "a", "parameters": STRICT, "strict": True}},
         {
@@ -259,6 +260,7 @@ def _thinking(provider: str = "up", model: str = MODEL, kind: Any = "enc") -> di
     return {"type": "thinking", "thinking": "hm", "signature": envelope.pack(state)}
 
 
+@pytest.mark.pitfall("P99")
 def test_p99_own_reasoning_goes_back_before_what_it_led_to() -> None:
     """P99, P113 of the vault: echoed, or remembered for a client that echoes nothing."""
     item = {
@@ -287,6 +289,7 @@ def test_p99_own_reasoning_goes_back_before_what_it_led_to() -> None:
     ],
     ids=["provider", "model", "kind", "native"],
 )
+@pytest.mark.pitfall("P100")
 def test_p100_state_of_another_issuer_stays_behind(thinking: dict[str, Any]) -> None:
     """P100; the text is not turned into ordinary words either."""
     over = crossing()
@@ -301,8 +304,8 @@ def test_p100_state_of_another_issuer_stays_behind(thinking: dict[str, Any]) -> 
     assert over.dropped == ["messages.content.thinking"]
 
 
+@pytest.mark.pitfall("P101")
 def test_p101_encrypted_reasoning_is_asked_for_where_there_is_any() -> None:
-    """P101."""
     assert translate()["include"] == ["reasoning.encrypted_content"]
     assert "include" not in translate(model="gpt-4.1")
 

@@ -148,8 +148,8 @@ def test_arguments_are_told_once(rest: bytes) -> None:
     assert events[-1] == Finish("tool_calls")
 
 
+@pytest.mark.pitfall("P48")
 def test_p48_parallel_calls_are_told_apart_by_their_output_index() -> None:
-    """P48."""
     stream = (
         CREATED
         + added(0, "function_call", **function(call_id="a"))
@@ -197,6 +197,7 @@ def test_summaries_are_paragraphs_and_the_state_comes_from_the_finished_item() -
     ]
 
 
+@pytest.mark.pitfall("P35")
 def test_raw_reasoning_is_not_told_beside_its_summary() -> None:
     """P35 of this format."""
     stream = (
@@ -243,8 +244,8 @@ def test_refusals_and_citations() -> None:
         (None, "length"),
     ],
 )
+@pytest.mark.pitfall("P47")
 def test_p47_an_incomplete_answer_says_why(end: Any, reason: str) -> None:
-    """P47."""
     stream = CREATED + text_delta("Hi")
     stream += event("response.incomplete", response=response("incomplete", incomplete_details=end))
     assert read(RESPONSES, stream)[-1] == Finish(reason)  # type: ignore[arg-type]
@@ -265,8 +266,8 @@ def test_p47_an_incomplete_answer_says_why(end: Any, reason: str) -> None:
     ],
     ids=["failed", "flat", "nested", "bare"],
 )
+@pytest.mark.pitfall("P47")
 def test_p47_an_error_is_an_error_in_every_shape(failed: bytes) -> None:
-    """P47."""
     events = read(RESPONSES, CREATED + failed)
     assert isinstance(events[-1], Failure)
     error = events[-1].error
@@ -277,6 +278,7 @@ def test_p47_an_error_is_an_error_in_every_shape(failed: bytes) -> None:
     assert not observer.committed
 
 
+@pytest.mark.pitfall("P14")
 def test_a_stream_without_its_terminal_event_was_cut() -> None:
     """P14 of this format, also after [DONE]."""
     for stream in (CREATED + text_delta("Hi"), CREATED + text_delta("Hi") + DONE, b""):
@@ -290,8 +292,8 @@ def test_a_call_without_a_name_is_garbled() -> None:
         read(RESPONSES, CREATED + added(0, "function_call", **function(name="")))
 
 
+@pytest.mark.pitfall("P49")
 def test_hosted_tools_leave_no_trace() -> None:
-    """P49."""
     stream = (
         CREATED
         + added(0, "file_search_call", id="fs_1")
@@ -362,6 +364,7 @@ def last_response(stream: bytes) -> dict[str, Any]:
         ("content_filter", "response.incomplete", "incomplete"),
     ],
 )
+@pytest.mark.pitfall("P41", "P42")
 def test_p41_p42_one_terminal_event_for_every_end(
     reason: FinishReason, end: str, status: str
 ) -> None:
@@ -376,8 +379,8 @@ def test_p41_p42_one_terminal_event_for_every_end(
     assert [each["status"] for each in final["output"]] == ["completed", "completed", status]
 
 
+@pytest.mark.pitfall("P42")
 def test_p42_a_call_that_was_cut_is_incomplete() -> None:
-    """P42."""
     stream = written(*text_block(0, "a"), *tool_block(1, '{"a'), Finish("length"))
     read_responses(stream)
     assert [each["status"] for each in last_response(stream)["output"]] == [
@@ -386,14 +389,15 @@ def test_p42_a_call_that_was_cut_is_incomplete() -> None:
     ]
 
 
+@pytest.mark.pitfall("P45")
 def test_p45_ids_of_items_and_calls_differ() -> None:
-    """P45."""
     stream = written(*tool_block(0, "{}"), *tool_block(1, "{}", ""), Finish("stop"))
     first, second = last_response(stream)["output"]
     assert (first["id"], first["call_id"]) == ("fc_R0001_0", "call_1")
     assert (second["id"], second["call_id"]) == ("fc_R0001_1", "call_R0001_1")
 
 
+@pytest.mark.pitfall("P34")
 def test_a_call_without_arguments_says_so_in_a_delta_too() -> None:
     """P34 of this format."""
     stream = written(BlockStart(0, "tool", "c", "f"), BlockEnd(0), Finish("stop"))
@@ -444,6 +448,7 @@ def test_reasoning_and_its_state() -> None:
     assert b"secret" not in hidden
 
 
+@pytest.mark.pitfall("P46")
 def test_a_failure_is_a_failed_response_that_goes_on_counting() -> None:
     """P46: also when there was nothing before it."""
     error = Refused("busy", upstream_status=529, kind="overloaded")
@@ -453,6 +458,7 @@ def test_a_failure_is_a_failed_response_that_goes_on_counting() -> None:
     assert read_responses(alone).error == {"code": "server_is_overloaded", "message": "busy"}
 
 
+@pytest.mark.pitfall("P46")
 def test_p46_an_error_after_frames_of_the_provider_has_the_next_number() -> None:
     """P46, where the provider speaks Responses itself."""
     said = RESPONSES.stream_error(Garbled("cut"), b'{"type":"x","sequence_number":6}')

@@ -26,8 +26,8 @@ def bytewise(stream: bytes) -> list[bytes]:
 
 
 @LINE_ENDS
+@pytest.mark.pitfall("P39")
 def test_all_line_ends_end_lines(end: str) -> None:
-    """P39"""
     stream = "event: a\ndata: 1\n\ndata: 2\n\n".replace("\n", end).encode()
     assert told(stream) == [("a", b"1"), ("", b"2")]
     assert told(*bytewise(stream)) == [("a", b"1"), ("", b"2")]
@@ -62,8 +62,8 @@ def test_a_frame_is_given_out_as_soon_as_it_is_whole() -> None:
     assert [frame.data for frame in framer.feed(b"ta: 2\n\n")] == [b"2"]
 
 
+@pytest.mark.pitfall("P39")
 def test_the_space_after_the_colon_is_optional_and_only_one() -> None:
-    """P39"""
     assert told(b"data:1\n\ndata: 2\n\ndata:  3\n\n") == [("", b"1"), ("", b"2"), ("", b" 3")]
 
 
@@ -88,14 +88,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
     assert told(*bytewise(b"\xef\xbb\xbfdata: 1\n\n")) == [("", b"1")]
 
 
+@pytest.mark.pitfall("P40")
 def test_the_last_frame_needs_no_blank_line() -> None:
-    """P40"""
     for end in (b"", b"\n", b"\r\n", b"\r"):
         assert told(b"data: 1\n\ndata: 2" + end) == [("", b"1"), ("", b"2")]
 
 
+@pytest.mark.pitfall("P39")
 def test_characters_may_be_cut_in_two() -> None:
-    """P39"""
     stream = "data: Grüße 👋\n\n".encode()
     assert told(*bytewise(stream)) == [("", "Grüße 👋".encode())]
 
@@ -129,10 +129,10 @@ STREAMS = st.lists(st.tuples(LINES, ENDS)) | st.builds(
 
 
 @given(STREAMS, st.data())
+@pytest.mark.pitfall("P39")
 def test_cuts_between_chunks_change_nothing(
     lines: list[tuple[str, str]], data: st.DataObject
 ) -> None:
-    """P39"""
     stream = "".join(line + end for line, end in lines).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
     chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]

@@ -143,8 +143,8 @@ def test_golden_streams_are_balanced(case: Path) -> None:
 
 @DEPTHS
 @GOLDEN
+@pytest.mark.pitfall("P39")
 def test_any_cuts_between_chunks_give_the_same_bytes(case: Path, depth: str) -> None:
-    """P39"""
     fmt = format_of(case)
     stream = upstream(case)
     whole = {client.name: translate(fmt, client, [stream])[0] for client in others(fmt)}
@@ -164,8 +164,8 @@ def test_any_cuts_between_chunks_give_the_same_bytes(case: Path, depth: str) -> 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
 @GOLDEN
+@pytest.mark.pitfall("P39")
 def test_byte_by_byte_gives_the_same_bytes(case: Path, end: bytes) -> None:
-    """P39"""
     fmt = format_of(case)
     chunks = bytewise(upstream(case).replace(b"\n", end))
     for client in others(fmt):
@@ -174,8 +174,8 @@ def test_byte_by_byte_gives_the_same_bytes(case: Path, end: bytes) -> None:
 
 
 @GOLDEN
+@pytest.mark.pitfall("P40")
 def test_a_stream_without_its_last_newline_is_the_same(case: Path) -> None:
-    """P40"""
     fmt = format_of(case)
     for client in others(fmt):
         for missing in (1, 2):
@@ -222,8 +222,8 @@ def told_its_finish(fmt: Format, stream: bytes) -> bool:
 
 
 @GOLDEN
+@pytest.mark.pitfall("P14", "P38")
 def test_a_stream_cut_anywhere_ends_honestly(case: Path) -> None:
-    """P14, P38"""
     fmt = format_of(case)
     stream = upstream(case)
 
@@ -237,8 +237,8 @@ def test_a_stream_cut_anywhere_ends_honestly(case: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 @GOLDEN
+@pytest.mark.pitfall("P14", "P38")
 def test_a_stream_cut_at_every_byte_ends_honestly(case: Path, end: bytes) -> None:
-    """P14, P38"""
     stream = upstream(case).replace(b"\n", end)
     for at in range(len(stream) + 1):
         assert_honest(format_of(case), stream, at)
@@ -584,6 +584,7 @@ def test_a_failure_anywhere_is_the_last_word(
     assert relay.feed(stream[at:]) + relay.close() + relay.tail() == b""
 
 
+@pytest.mark.pitfall("P22")
 def test_every_chunk_gives_the_client_something() -> None:
     """P22: nothing is kept back that could be said."""
     for case in CASES:

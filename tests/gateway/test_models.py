@@ -30,8 +30,8 @@ async def stand(stand_builder: StandBuilder) -> AsyncIterator[Stand]:
         yield running
 
 
+@pytest.mark.pitfall("P126")
 async def test_p126_openais_sdk(stand: Stand) -> None:
-    """P126."""
     async with AsyncOpenAI(**openai_settings(stand)) as client:
         found = [each async for each in client.models.list()]
         assert [each.id for each in found] == NAMES
@@ -42,6 +42,7 @@ async def test_p126_openais_sdk(stand: Stand) -> None:
     assert caught.value.code == "model_not_found"
 
 
+@pytest.mark.pitfall("P126")
 async def test_p126_anthropics_sdk(stand: Stand) -> None:
     """P126; page by page."""
     async with AsyncAnthropic(**anthropic_settings(stand)) as client:
@@ -57,8 +58,8 @@ async def test_p126_anthropics_sdk(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta", None])
+@pytest.mark.pitfall("P126", "P127")
 async def test_p126_googles_sdk(stand: Stand, version: str | None) -> None:
-    """P126, P127."""
     client = genai.Client(
         api_key=stand.secrets.app,
         http_options=google.HttpOptions(base_url=stand.gateway.url, api_version=version),

@@ -18,6 +18,7 @@ URL = "/v1/responses"
     ],
     ids=lambda field: next(iter(field)),
 )
+@pytest.mark.pitfall("P110")
 async def test_p110_state_that_the_provider_does_not_have_is_refused(
     stand: Stand, field: dict[str, object]
 ) -> None:
