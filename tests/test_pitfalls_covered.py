@@ -236,7 +236,8 @@ def marked() -> set[str]:
 
 def _in_file(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if is_function and node.name.startswith("test"):
             for decorator in node.decorator_list:
                 yield from _in_decorator(decorator)
 
