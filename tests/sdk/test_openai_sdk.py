@@ -183,6 +183,9 @@ class Colour(BaseModel):
 async def test_structured_output_is_asked_for_and_parsed(stand: Stand, upstream: str) -> None:
     text = '{"name":"teal","hex":"#008080"}'
     body = chat_body(text) if upstream == "chat" else messages_body(text)
+    if upstream != "chat":
+        call = {"type": "tool_use", "id": "toolu_1", "name": "structured_output"}
+        body |= {"content": [call | {"input": json.loads(text)}], "stop_reason": "tool_use"}
     stand.provider(upstream).enqueue(Whole(body))
     async with AsyncOpenAI(**openai_settings(stand)) as client:
         answer = await client.chat.completions.parse(
@@ -194,9 +197,11 @@ async def test_structured_output_is_asked_for_and_parsed(stand: Stand, upstream:
     asked = stand.provider(upstream).last.json()
     if upstream == "chat":
         assert "hex" in asked["response_format"]["json_schema"]["schema"]["properties"]
-    else:  # a model that does not enforce schemas is told
-        assert '"hex"' in asked["system"]
-        assert "JSON Schema" in asked["system"]
+    else:  # a model that enforces no schemas but those of tools
+        (tool,) = asked["tools"]
+        assert "hex" in tool["input_schema"]["properties"]
+        assert asked["tool_choice"]["name"] == tool["name"] == "structured_output"
+    assert answer.choices[0].finish_reason == "stop"
 
 
 REFUSALS: dict[int, type[openai.APIStatusError]] = {

@@ -29,7 +29,7 @@ Upstream = tuple[Stand, FakeProvider]
 async def searching(tmp_path: Path) -> AsyncIterator[Upstream]:
     """A gateway whose alias `to-<format>` leads to a provider with a model that searches."""
     async with fake_provider() as upstream:
-        builder = StandBuilder(tmp_path, upstream, upstream)
+        builder = StandBuilder(tmp_path, dict.fromkeys(MODELS, upstream))
         builder.config["providers"] = {
             fmt: {"api_base_url": {fmt: upstream.url}, "api_key": "k", "models": {model: {}}}
             for fmt, model in MODELS.items()
