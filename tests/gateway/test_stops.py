@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from matrix.cases import Case, Text
 from matrix.providers import body, frames
-from support.fake_provider import Chunk, Hang, Head, Whole
+from support.fake_provider import Chunk, Hang, Head, Pause, Whole
 from support.gateway import StandBuilder, reply_of
 from support.strict_streams import read_chat, read_messages
 
@@ -31,7 +31,8 @@ async def test_a_stream_ends_at_the_sequence_and_the_provider_is_let_go(
     upstream = matrix_builder.providers["chat"]
     sent = [Chunk(frame) for frame in frames("responses", SAYS)]
     end = next(at for at, each in enumerate(sent) if b"output_text.done" in each.data)
-    upstream.enqueue(Head(), *sent[:end], Hang())  # it would talk on and on
+    slowly = [step for each in sent[:end] for step in (each, Pause(0.03))]
+    upstream.enqueue(Head(), *slowly, Hang())  # it would talk on and on
     async with matrix_builder.started() as stand:
         reply = await asyncio.wait_for(stand.gateway.ask(client, question(client, True)), 5)
         await asyncio.wait_for(upstream.last.over.wait(), 5)
