@@ -36,12 +36,17 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def pack(opaque: Opaque) -> str:
-    """The envelope of `opaque`; equal state gives equal text."""
+    """The envelope of `opaque`; equal state gives equal text. State without an issuer is on its
+    way to a client of the issuer's own format, and goes as it is."""
+    if not opaque.issuer:
+        return opaque.data
     return PREFIX + base64.urlsafe_b64encode(_content(opaque)).decode().rstrip("=")
 
 
 def pack_base64(opaque: Opaque) -> str:
-    """The envelope of `opaque` as base64 alone."""
+    """The envelope of `opaque` as base64 alone; likewise."""
+    if not opaque.issuer:
+        return opaque.data
     return base64.b64encode(_content(opaque)).decode()
 
 

@@ -323,6 +323,16 @@ def kept_of(events: Sequence[Event], crossing: Crossing) -> tuple[list[Event], R
     return [memory.note(event) for event in events], memory.remembered()
 
 
+def native(events: Sequence[Event]) -> list[Event]:
+    """A whole answer for a client of the provider's own format: the state in it goes as it is."""
+    return [
+        replace(event, opaque=replace(event.opaque, issuer=""))
+        if isinstance(event, ReasoningSignature)
+        else event
+        for event in events
+    ]
+
+
 def _stages(crossing: Crossing) -> Sequence[AnswerTool | Stops]:
     """What makes an answer of what the provider was made to say in its place."""
     stages: list[AnswerTool | Stops] = []

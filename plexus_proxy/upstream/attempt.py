@@ -20,6 +20,7 @@ from plexus_proxy.formats.relay import (
     Translation,
     events_of_stream,
     kept_of,
+    native,
     stream_of_events,
 )
 from plexus_proxy.routing.aliases import Candidate
@@ -203,8 +204,8 @@ def _stream_of_json(work: Work, attempt: Attempt, text: bytes) -> Primed:
 
 
 def _kept_of(work: Work, events: Sequence[Event]) -> tuple[Sequence[Event], Remembered | None]:
-    """Clients of the provider's own format send back what they saw."""
-    return kept_of(events, work.crossing) if work.translated else (events, None)
+    """Clients of the provider's own format send back what they saw, and see its own state."""
+    return kept_of(events, work.crossing) if work.translated else (native(events), None)
 
 
 def _relay(work: Work) -> Relay:

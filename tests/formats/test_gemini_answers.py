@@ -480,7 +480,7 @@ OPAQUES = st.builds(
     Opaque,
     kind=st.sampled_from(["sig", "redacted", "enc", "gsig"]),
     data=TEXTS,
-    issuer=TEXTS,
+    issuer=TEXTS.filter(bool),
     model=TEXTS,
     item_id=TEXTS,
 )

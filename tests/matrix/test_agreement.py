@@ -4,8 +4,6 @@ The same answer comes from a provider whole and as a stream, whichever it was as
 a client whole and as a stream: four ways, one answer.
 """
 
-import base64
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -60,21 +58,8 @@ def comparable(answer: Answer) -> Answer:
     usage = dict(answer.usage or {})
     if usage.get("output_tokens_details") == {"thinking_tokens": 0}:
         del usage["output_tokens_details"]
-    states = list(map(unveiled, answer.states))
     tools = [Tool(each.id, each.name, repr(each.value)) for each in answer.tools]
-    return replace(answer, states=states, tools=tools, usage=usage, first_usage=None)
-
-
-def unveiled(state: str) -> str:
-    """The provider's own state, out of the envelope a client of another format gets.
-
-    One of the same format gets one too where the provider did not send what was asked for."""
-    code = state.removeprefix("gw1.")
-    try:
-        content = json.loads(base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)))
-    except ValueError:
-        return state
-    return content["data"]
+    return replace(answer, tools=tools, usage=usage, first_usage=None)
 
 
 @PROVIDERS

@@ -61,7 +61,7 @@ def write_detail(index: int, text: str, opaque: Opaque, text_offset: int) -> Rea
         text=text or None,
         signature=state if has_signature else None,
         data=None if has_signature else state,
-        format=DETAILS_FORMAT,
+        format=DETAILS_FORMAT if opaque.issuer else None,
         text_offset=text_offset,
     )
 
