@@ -25,7 +25,7 @@ from plexus_proxy.errors import BadRequest, UnknownModel
 from plexus_proxy.gateway.facts import Facts, Prices, WrittenArchitecture, facts_of
 from plexus_proxy.usage.catalogue import Catalogue
 
-_TEXT_METHODS = ("generateContent", "streamGenerateContent")
+_TEXT_METHODS = ("generateContent", "streamGenerateContent", "countTokens")
 _METHODS: Mapping[ModelType, tuple[str, ...]] = {
     "embeddings": ("embedContent",),
     "transcriptions": (),

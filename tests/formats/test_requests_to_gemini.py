@@ -147,6 +147,29 @@ def test_required_names_that_are_none_are_left_out() -> None:
     assert declared(schema)["parameters"]["required"] == ["a"]
 
 
+def test_p76_keywords_that_are_lost_are_named() -> None:
+    """Once each, whatever tool they are of; what only annotates is no loss."""
+    inner = {"type": "string", "format": "uri", "not": {"const": "x"}, "examples": ["y"]}
+    schema = {
+        "$schema": "s",
+        "type": "object",
+        "properties": {"a": inner, "not": {"type": "string", "format": "date-time"}},
+        "additionalProperties": False,
+        "patternProperties": {"^x": {"type": "string"}},
+    }
+    functions = [{"name": name, "parameters": schema} for name in ("f", "g")]
+    over = crossing(model=OLD)
+    translate(over=over, tools=[{"type": "function", "function": each} for each in functions])
+    assert over.dropped == [
+        f"tools.function.parameters.{name}"
+        for name in ("additionalProperties", "patternProperties", "format", "not")
+    ]
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    over = crossing(model=OLD)
+    translate(over=over, response_format=wanted)
+    assert "response_format.json_schema.schema.patternProperties" in over.dropped
+
+
 def test_a_schema_within_the_vocabulary_passes_as_json_schema() -> None:
     schema = {
         "type": "object",

@@ -67,7 +67,7 @@ async def test_p126_googles_sdk(stand: Stand, version: str | None) -> None:
     pager = await client.aio.models.list(config={"page_size": 3, "query_base": True})
     found = [each async for each in pager]
     assert [each.name for each in found] == [f"models/{name}" for name in NAMES]
-    assert found[0].supported_actions == ["generateContent", "streamGenerateContent"]
+    assert found[0].supported_actions == ["generateContent", "streamGenerateContent", "countTokens"]
     assert (await client.aio.models.get(model="org/model:free")).display_name == "org/model:free"
     with pytest.raises(genai.errors.ClientError) as caught:
         await client.aio.models.get(model="nobody")
@@ -200,7 +200,7 @@ async def test_googles_sdk_reads_what_is_known(told: Stand) -> None:
         "description": "It is free.",
         "inputTokenLimit": 100000,
         "outputTokenLimit": 32000,
-        "supportedGenerationMethods": ["generateContent", "streamGenerateContent"],
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
     }
 
 

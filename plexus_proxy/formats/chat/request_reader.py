@@ -40,6 +40,8 @@ _READ = frozenset(wire.SentRequest.__struct_fields__)
 _NEUTRAL = frozenset((b"null", b"false", b"0", b"0.0", b"{}", b"[]"))
 """Values that ask for what would happen anyway."""
 _FIELD_NAMES = {
+    "tools.schema": "tools.function.parameters",
+    "response_format.schema": "response_format.json_schema.schema",
     "max_output_tokens": "max_completion_tokens",
     "reasoning": "reasoning_effort",
     "effort": "reasoning_effort",

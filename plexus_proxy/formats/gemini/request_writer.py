@@ -1,5 +1,7 @@
 """The canonical conversation → a request for a Gemini provider."""
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import UNSET, Raw
 
@@ -84,12 +86,19 @@ class _Writing:
         if conversation.reasoning is not None and conversation.reasoning.show is False:
             crossing.show_reasoning = False
 
+    def _lose_of(self, field: str, keywords: Iterable[str]) -> None:
+        """Of a schema its keywords."""
+        own = self._conversation.field_names.get(field, field)
+        for keyword in keywords:
+            self._crossing.drop(f"{own}.{keyword}")
+
     def _wire_name(self, name: str) -> str:
         return wire_name(name, wire.TOOL_NAME_CHARS, self._crossing, LEGAL_NAME)
 
     def _function(self, sent: Tool) -> wire.FunctionDeclaration:
         tool = as_function(sent, self._conversation, self._crossing)
         parameters = parameters_of(tool.schema, takes_json_schema=self._known.json_schema)
+        self._lose_of("tools.schema", parameters.lost)
         return wire.FunctionDeclaration(
             name=self._wire_name(tool.name),
             description=tool.description,
@@ -161,6 +170,7 @@ class _Writing:
         if wanted.schema is None:
             return config
         schema = written(wanted.schema, takes_json_schema=self._known.json_schema)
+        self._lose_of("response_format.schema", schema.lost)
         return msgspec.structs.replace(
             config,
             response_schema=_or_unset(schema.reduced),

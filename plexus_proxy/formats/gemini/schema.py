@@ -72,6 +72,16 @@ _FORMATS_OF = {
     "integer": ("int32", "int64"),
 }
 _WORDS = ("title", "description")
+_REDUCED = frozenset(
+    (
+        *("type", "nullable", "pattern", "enum", "const", "properties", "required", "items"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "prefixItems"),
+        *("anyOf", "oneOf", "allOf", "$ref", *_WORDS, *_COUNTS),
+        *("$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "deprecated"),
+        *("example", "examples", "readOnly", "writeOnly", "propertyOrdering"),
+    )
+)
+"""What is said in the subset's words, or says nothing about a value."""
 _BY_KEYWORD = {"properties": "object", "items": "array", "prefixItems": "array"}
 _UNKNOWN: Schema = {"type": "string"}
 """For a schema that allows anything: some type must be named."""
@@ -136,6 +146,8 @@ class Written(Struct, frozen=True):
 
     json_schema: Raw | None = None
     reduced: Raw | None = None
+    lost: tuple[str, ...] = ()
+    """Keywords that the subset has no words for."""
 
 
 def parameters_of(schema: Raw | None, *, takes_json_schema: bool) -> Written:
@@ -150,8 +162,12 @@ def written(schema: Raw, *, takes_json_schema: bool) -> Written:
     found = msgspec.json.decode(schema)
     if takes_json_schema and _is_tolerated(found):
         return Written() if _is_empty_object(found) else Written(json_schema=schema)
-    reduced = _Reducer(found).reduced(found, ())
-    return Written() if _is_empty_object(reduced) else Written(reduced=raw(reduced))
+    reducer = _Reducer(found)
+    reduced = reducer.reduced(found, ())
+    lost = tuple(reducer.lost)
+    if _is_empty_object(reduced):
+        return Written(lost=lost)
+    return Written(reduced=raw(reduced), lost=lost)
 
 
 def _is_empty_object(schema: Schema) -> bool:
@@ -245,6 +261,7 @@ class _Reducer:
     def __init__(self, root: Any) -> None:
         self._root = root
         self._nodes = 0
+        self.lost: dict[str, None] = {}
 
     def reduced(self, schema: Any, under: tuple[str, ...], depth: int = 0) -> Schema:
         return _finished(self._gathered(schema, under, depth))
@@ -257,6 +274,7 @@ class _Reducer:
         if depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
             return {"type": "object"}
         node = cast("Schema", schema)
+        self.lost.update(dict.fromkeys(_lost_of(node)))
         path = node.get("$ref")
         if isinstance(path, str):
             target = None if path in under else self._target(path)
@@ -302,6 +320,18 @@ class _Reducer:
             key = step.replace("~1", "/").replace("~0", "~")
             found = _map(found).get(key)
         return cast("Schema", found) if isinstance(found, dict) else None
+
+
+def _lost_of(node: Schema) -> Iterator[str]:
+    for name, value in node.items():
+        if name == "format":
+            is_lost = not any(value in known for known in _FORMATS_OF.values())
+        elif name == "additionalProperties":
+            is_lost = value is not True
+        else:
+            is_lost = name not in _REDUCED
+        if is_lost:
+            yield name
 
 
 def _words(node: Schema) -> Schema:

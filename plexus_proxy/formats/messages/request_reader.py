@@ -41,6 +41,8 @@ _FORMAT = "messages"
 _REQUEST = msgspec.json.Decoder(wire.SentRequest)
 _READ = frozenset(wire.SentRequest.__struct_fields__)
 _FIELD_NAMES = {
+    "tools.schema": "tools.input_schema",
+    "response_format.schema": "output_config.format.schema",
     "max_output_tokens": "max_tokens",
     "stop": "stop_sequences",
     "reasoning": "thinking",

@@ -48,6 +48,8 @@ _READ = frozenset(wire.SentRequest.__struct_fields__)
 _NEUTRAL = frozenset((b"null", b"false", b"0", b"{}", b"[]", b'"disabled"'))
 """Values that ask for what would happen anyway."""
 _FIELD_NAMES = {
+    "tools.schema": "tools.parameters",
+    "response_format.schema": "text.format.schema",
     "response_format": "text.format",
     "verbosity": "text.verbosity",
     "effort": "reasoning.effort",
