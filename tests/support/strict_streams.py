@@ -17,6 +17,8 @@ class Tool:
     name: str
     input: str = ""
     kind: str = "function"
+    state: str = ""
+    """Chat: the signature in its extra_content."""
 
     @property
     def value(self) -> Any:
@@ -247,8 +249,11 @@ class _Chat:
         if index == len(tools):  # the opening chunk
             kind = call.get("type")
             assert kind in ("function", "custom"), f"type of call: {kind!r}"
-            _keys("an opening call", call, {"index", "id", "type", kind})
+            _keys("an opening call", call, {"index", "id", "type", kind}, {"extra_content"})
             tool = Tool(_words("id", call["id"]), _words("name", call[kind].get("name")), kind=kind)
+            if "extra_content" in call:
+                state = call["extra_content"]["google"]["thought_signature"]
+                tool.state = _words("state of a call", state)
             assert not self.sound or tool.id not in [each.id for each in tools], "ids are unique"
             tools.append(tool)
         else:

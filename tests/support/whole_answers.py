@@ -81,7 +81,7 @@ def _chat_message(message: dict[str, Any], reason: str) -> Iterator[str]:
         yield "tool_calls: finish without calls"
     for call in calls or []:
         if call["type"] == "function":
-            if call.keys() != {"id", "type", "function"} or not call["id"]:
+            if call.keys() - {"extra_content"} != {"id", "type", "function"} or not call["id"]:
                 yield "tool_calls: fields"
             if not isinstance(call["function"]["arguments"], str):
                 yield "tool_calls: arguments"

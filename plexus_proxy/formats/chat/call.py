@@ -19,7 +19,17 @@ _MARKED = b'"' + _ENVELOPE
 
 
 class _Message(Struct, frozen=True, gc=False):
+    """Where envelopes may stand."""
+
     reasoning_details: Raw | UnsetType = UNSET
+    tool_calls: Raw | UnsetType = UNSET
+
+    @property
+    def may_hold_envelopes(self) -> bool:
+        return any(
+            each is not UNSET and _ENVELOPE in bytes(each)
+            for each in (self.reasoning_details, self.tool_calls)
+        )
 
 
 class _StreamOptions(Struct, frozen=True, gc=False):
@@ -54,10 +64,7 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
         marks = Marks(
             body=body,
             model=span,
-            envelopes=any(
-                each.reasoning_details is not UNSET and _ENVELOPE in bytes(each.reasoning_details)
-                for each in messages
-            ),
+            envelopes=any(each.may_hold_envelopes for each in messages),
             stream_options=options is not UNSET,
         )
     return Call(
@@ -80,7 +87,7 @@ def splice(call: Call, model: str, extra: Mapping[str, Any]) -> bytes:
 
 
 def _clean(fields: Fields, model: str) -> None:
-    """Take envelopes out of the reasoning_details of messages."""
+    """Take envelopes out of messages: of their reasoning_details and their calls' extra_content."""
     messages = bodies.decode_items(fields["messages"])
     fields["messages"] = raw([_cleaned(each) for each in messages])
 
@@ -89,15 +96,42 @@ def _cleaned(message: Raw) -> Raw:
     if _MARKED not in bytes(message):
         return message
     fields = bodies.decode_fields(message)
-    details = fields.get("reasoning_details")
-    if details is None:
-        return message
-    try:
-        kept = [each for each in bodies.decode_items(details) if _MARKED not in bytes(each)]
-    except msgspec.DecodeError:
-        kept = []
-    if kept:
-        fields["reasoning_details"] = raw(kept)
-    else:
-        del fields["reasoning_details"]
+    is_clean = True
+    if _is_marked(fields, "reasoning_details"):
+        is_clean = False
+        items = _items(fields["reasoning_details"])
+        if kept := [each for each in items if _MARKED not in bytes(each)]:
+            fields["reasoning_details"] = raw(kept)
+        else:
+            del fields["reasoning_details"]
+    if _is_marked(fields, "tool_calls"):
+        calls = _items(fields["tool_calls"])
+        bare = [_without_state(each) for each in calls]
+        if bare != calls:
+            is_clean = False
+            fields["tool_calls"] = raw(bare)
+    return message if is_clean else raw(fields)
+
+
+def _without_state(call: Raw) -> Raw:
+    """A tool call without the envelope in place of its signature."""
+    if _MARKED not in bytes(call):
+        return call
+    fields = bodies.decode_fields(call)
+    if not _is_marked(fields, "extra_content"):
+        return call
+    del fields["extra_content"]
     return raw(fields)
+
+
+def _is_marked(fields: Fields, name: str) -> bool:
+    return name in fields and _MARKED in bytes(fields[name])
+
+
+def _items(value: Raw) -> list[Raw]:
+    """Of a list of objects; none of what is something else."""
+    try:
+        items = bodies.decode_items(value)
+    except msgspec.DecodeError:
+        return []
+    return [each for each in items if bytes(each).startswith(b"{")]

@@ -32,6 +32,8 @@ class ToolCall(Struct, frozen=True, gc=False):
     id: str | None = None
     function: Function | None = None
     custom: Custom | None = None
+    extra_content: Raw | UnsetType = UNSET
+    """ext: of Google's, beside the name."""
 
 
 class UrlCitation(Struct, frozen=True, gc=False):

@@ -1,7 +1,8 @@
 """Reasoning in Chat Completions messages, an extension with several spellings.
 
 `reasoning_content` or `reasoning` holds the text; `reasoning_details` repeats it piece by piece,
-with the opaque state of each. Read is whichever a server or client kept, each text once.
+with the opaque state of each. Read is whichever a server or client kept, each text once. Google
+puts the state of a call beside the call, in `extra_content.google.thought_signature`.
 """
 
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from msgspec import UNSET, Raw, UnsetType
 
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats import envelope
-from plexus_proxy.formats.chat.types import ReasoningDetail
+from plexus_proxy.formats.chat.types import ExtraContent, GoogleContent, ReasoningDetail
 from plexus_proxy.formats.conversation import Reasoning
 from plexus_proxy.formats.events import Opaque
+from plexus_proxy.formats.signatures import read_signature
 
 DETAILS_FORMAT = "gateway-v1"
 
 _STRING = msgspec.json.Decoder(str)
 _DETAIL = msgspec.json.Decoder(ReasoningDetail)
+_EXTRA = msgspec.json.Decoder(ExtraContent)
 
 
 class Holder(Protocol):
@@ -64,6 +67,23 @@ def write_detail(index: int, text: str, opaque: Opaque, text_offset: int) -> Rea
         format=DETAILS_FORMAT if opaque.issuer else None,
         text_offset=text_offset,
     )
+
+
+def read_call_state(extra_content: Raw | UnsetType) -> Opaque | None:
+    """The state that came with a tool call; being an extension, no other content is refused."""
+    found = None if extra_content is UNSET else bodies.known(_EXTRA, extra_content)
+    return read_signature(found.google.thought_signature) if found and found.google else None
+
+
+def write_call_state(opaque: Opaque) -> Raw | UnsetType:
+    """The extra_content, for a client, of the first call after `opaque`, which is put into an
+    envelope; none unless it is a call's state."""
+    return google_content(envelope.pack(opaque)) if opaque.kind == "gsig" else UNSET
+
+
+def google_content(signature: str) -> Raw:
+    """The extra_content of a call that carries `signature`."""
+    return bodies.raw(ExtraContent(GoogleContent(signature)))
 
 
 def _text(value: Raw | UnsetType) -> str:

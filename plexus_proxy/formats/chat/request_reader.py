@@ -9,7 +9,7 @@ from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats import media
 from plexus_proxy.formats.body import invalid
 from plexus_proxy.formats.chat import types as wire
-from plexus_proxy.formats.chat.reasoning import read_reasoning
+from plexus_proxy.formats.chat.reasoning import read_call_state, read_reasoning
 from plexus_proxy.formats.conversation import (
     Audio,
     Cache,
@@ -17,6 +17,7 @@ from plexus_proxy.formats.conversation import (
     Document,
     Image,
     Part,
+    Reasoning,
     ReasoningControl,
     Refusal,
     ResponseFormat,
@@ -155,13 +156,18 @@ class _Reading:
                 yield part
 
     def _assistant(self, message: wire.SentMessage, path: str) -> Iterator[Part]:
-        yield from read_reasoning(message)
+        thoughts = list(read_reasoning(message))
+        told = [each.opaque for each in thoughts]
+        yield from thoughts
         yield from self._cited(message, f"{path}.content")
         if message.refusal:
             yield Refusal(text=message.refusal)
         if message.audio is not UNSET and bytes(message.audio) != b"null":
             self._lose("messages.audio")
         for index, call in enumerate(message.tool_calls or ()):
+            state = read_call_state(call.extra_content)
+            if state is not None and state not in told:
+                yield Reasoning(text="", opaque=state)
             yield _tool_call(call, f"{path}.tool_calls[{index}]")
         if function := message.function_call:
             self._function_calls += 1

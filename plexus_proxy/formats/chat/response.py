@@ -12,12 +12,17 @@ from plexus_proxy.formats import arguments, ids
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import error_of_choice
-from plexus_proxy.formats.chat.reasoning import read_reasoning, write_detail
+from plexus_proxy.formats.chat.reasoning import (
+    read_call_state,
+    read_reasoning,
+    write_call_state,
+    write_detail,
+)
 from plexus_proxy.formats.chat.reasons import ERROR, read_reason, write_reason
 from plexus_proxy.formats.chat.types import ReasoningDetail
 from plexus_proxy.formats.chat.usage import WrittenUsage, known_usage, write_usage
 from plexus_proxy.formats.conversation import Crossing
-from plexus_proxy.formats.events import Citation, Event
+from plexus_proxy.formats.events import Citation, Event, Opaque
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
 from plexus_proxy.formats.refusals import error_of_answer
 
@@ -58,7 +63,7 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     answer = Answer(
         id=completion.id or "",
         model=completion.model or crossing.model,
-        blocks=list(_blocks(message, crossing)),
+        blocks=_blocks(message, crossing),
         reason="refusal" if reason == "stop" and message.refusal else reason,
         stop_sequence=None,
         usage=known_usage(completion.usage),
@@ -66,21 +71,28 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     return unfold(answer)
 
 
-def _blocks(message: chunks.Delta, crossing: Crossing) -> Iterator[Block]:
-    for part in read_reasoning(message):
-        opaque = part.opaque
-        if opaque is not None:
-            opaque = replace(opaque, issuer=crossing.provider, model=crossing.model)
-        yield Block(kind="reasoning", text=part.text, opaque=opaque)
+def _blocks(message: chunks.Delta, crossing: Crossing) -> list[Block]:
+    blocks = [_thought(part.text, part.opaque, crossing) for part in read_reasoning(message)]
     if text := chunks.text_of(message.content):
         citations = tuple(chunks.citations_of(message.annotations))
-        yield Block(kind="text", text=text, citations=citations)
+        blocks.append(Block(kind="text", text=text, citations=citations))
     if message.refusal:
-        yield Block(kind="refusal", text=message.refusal)
+        blocks.append(Block(kind="refusal", text=message.refusal))
     for call in message.tool_calls or ():
-        yield _tool_block(call, crossing)
+        if (state := read_call_state(call.extra_content)) is not None:
+            is_open = blocks and blocks[-1].kind == "reasoning" and blocks[-1].opaque is None
+            text = blocks.pop().text if is_open else ""
+            blocks.append(_thought(text, state, crossing))
+        blocks.append(_tool_block(call, crossing))
     if message.function_call and not message.tool_calls:
-        yield _tool_block(chunks.ToolCall(function=message.function_call), crossing)
+        blocks.append(_tool_block(chunks.ToolCall(function=message.function_call), crossing))
+    return blocks
+
+
+def _thought(text: str, state: Opaque | None, crossing: Crossing) -> Block:
+    if state is not None:
+        state = replace(state, issuer=crossing.provider, model=crossing.model)
+    return Block(kind="reasoning", text=text, opaque=state)
 
 
 def _tool_block(call: chunks.ToolCall, crossing: Crossing) -> Block:
@@ -118,6 +130,7 @@ class _WrittenCall(Struct, frozen=True, omit_defaults=True):
     type: str
     function: _WrittenFunction | None = None
     custom: _WrittenCustom | None = None
+    extra_content: Raw | UnsetType = UNSET
 
 
 class _WrittenCitation(Struct, frozen=True):
@@ -181,11 +194,7 @@ def _message(answer: Answer, crossing: Crossing) -> _WrittenMessage:
     text = "".join(block.text for block in answer.of("text"))
     refusal = "".join(block.text for block in answer.of("refusal"))
     thoughts = answer.of("reasoning") if crossing.show_reasoning else []
-    calls = [
-        _call(index, block, crossing)
-        for index, block in enumerate(answer.blocks)
-        if block.kind == "tool"
-    ]
+    calls = list(_calls(answer, crossing))
     function = UNSET
     if crossing.legacy_functions and calls:
         function, calls = calls[0].function or UNSET, []
@@ -212,12 +221,22 @@ def _details(answer: Answer) -> Iterator[ReasoningDetail]:
             index += 1
 
 
-def _call(index: int, block: Block, crossing: Crossing) -> _WrittenCall:
-    tool_id = block.tool_id or ids.tool_id(crossing, index)
+def _calls(answer: Answer, crossing: Crossing) -> Iterator[_WrittenCall]:
+    extra: Raw | UnsetType = UNSET
+    for index, block in enumerate(answer.blocks):
+        if block.kind == "reasoning" and block.opaque is not None:
+            extra = write_call_state(block.opaque)
+        elif block.kind == "tool":
+            yield _call(block, block.tool_id or ids.tool_id(crossing, index), extra)
+            extra = UNSET
+
+
+def _call(block: Block, tool_id: str, extra: Raw | UnsetType) -> _WrittenCall:
     if block.custom:
-        return _WrittenCall(tool_id, "custom", custom=_WrittenCustom(block.tool_name, block.text))
+        custom = _WrittenCustom(block.tool_name, block.text)
+        return _WrittenCall(tool_id, "custom", custom=custom, extra_content=extra)
     function = _WrittenFunction(block.tool_name, block.text or "{}")
-    return _WrittenCall(tool_id, "function", function)
+    return _WrittenCall(tool_id, "function", function, extra_content=extra)
 
 
 def _annotations(answer: Answer) -> Iterator[WrittenAnnotation]:

@@ -20,7 +20,7 @@ from plexus_proxy.errors import Garbled
 from plexus_proxy.formats import arguments
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import error_of_choice, read_error
-from plexus_proxy.formats.chat.reasoning import read_reasoning
+from plexus_proxy.formats.chat.reasoning import read_call_state, read_reasoning
 from plexus_proxy.formats.chat.reasons import ERROR, read_reason
 from plexus_proxy.formats.chat.usage import read_usage
 from plexus_proxy.formats.conversation import Crossing, Reasoning
@@ -268,6 +268,9 @@ class ChatReader:
             tool = self._new_tool(key, call.id or "", call.custom is not None)
         elif call.id and tool.index is None:
             tool.id = call.id
+        state = read_call_state(call.extra_content)
+        if state is not None and tool.index is None:
+            self._reasoning(Reasoning(text="", opaque=state), events)
         if call.function is not None:
             self._function(tool, call.function, events)
         elif call.custom is not None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats import ids
 from plexus_proxy.formats.chat.errors import error_body
-from plexus_proxy.formats.chat.reasoning import write_detail
+from plexus_proxy.formats.chat.reasoning import write_call_state, write_detail
 from plexus_proxy.formats.chat.reasons import write_reason
 from plexus_proxy.formats.chat.response import write_annotation
 from plexus_proxy.formats.chat.usage import write_usage
@@ -76,6 +76,7 @@ class _Call(Struct, frozen=True, omit_defaults=True):
     type: str | None = None
     function: _Function | None = None
     custom: _Custom | None = None
+    extra_content: Raw | UnsetType = UNSET
 
 
 class _Calls(Struct, frozen=True):
@@ -118,6 +119,7 @@ class ChatWriter:
     __slots__ = (
         "_annotations",
         "_blocks",
+        "_call_state",
         "_calls",
         "_chars",
         "_crossing",
@@ -135,6 +137,8 @@ class ChatWriter:
         self._blocks: dict[int, _Block] = {}
         self._annotations: list[Raw] = []
         self._calls = 0
+        self._call_state: Raw | UnsetType = UNSET
+        """The extra_content of the next call."""
         self._reasonings = 0
         self._chars = 0
         """Characters of text so far."""
@@ -171,10 +175,13 @@ class ChatWriter:
                 return b""  # there is one function_call only
             return self._chunk(_encode(_FunctionCall(_Function(event.tool_name))))
         tool_id = event.tool_id or ids.tool_id(self._crossing, event.index)
+        extra, self._call_state = self._call_state, UNSET
         if event.custom:
-            call = _Call(block.call, tool_id, "custom", custom=_Custom(event.tool_name))
+            custom = _Custom(event.tool_name)
+            call = _Call(block.call, tool_id, "custom", custom=custom, extra_content=extra)
         else:
-            call = _Call(block.call, tool_id, "function", _Function(event.tool_name))
+            function = _Function(event.tool_name)
+            call = _Call(block.call, tool_id, "function", function, extra_content=extra)
         return self._chunk(_encode(_Calls([call])))
 
     def _text(self, event: TextDelta) -> bytes:
@@ -197,6 +204,7 @@ class ChatWriter:
         return self._chunk(_encode(_Delta(reasoning_content=event.text)))
 
     def _signature(self, event: ReasoningSignature) -> bytes:
+        self._call_state = write_call_state(event.opaque)
         if not self._crossing.show_reasoning:
             return b""
         block = self._blocks[event.index]

@@ -7,6 +7,7 @@ user message. Source: chat-completions.md §3 and translation rules §3, §4, §
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import replace
 
 from plexus_proxy.errors import BadRequest
@@ -14,6 +15,7 @@ from plexus_proxy.formats import arguments, openai
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
+from plexus_proxy.formats.chat.reasoning import google_content
 from plexus_proxy.formats.conversation import (
     Audio,
     Conversation,
@@ -33,6 +35,8 @@ from plexus_proxy.formats.toolnames import wire_name
 _IMAGE_ATTACHED = "[image attached below]"
 _FILE_ATTACHED = "[file attached below]"
 _PARAM = "messages"
+_OF_CALL = "gsig"
+"""State that stands beside a call, not in the reasoning_details."""
 
 
 def messages_of(conversation: Conversation, crossing: Crossing) -> list[wire.Message]:
@@ -96,15 +100,19 @@ class _Writing:
         text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
         if any(part.citations for part in parts if isinstance(part, Text)):
             self._lose("parts.citations")
-        calls = [part for part in parts if isinstance(part, ToolCall)]
-        reasoning = self._reasoning(parts, has_calls=bool(calls))
-        details = [_detail(index, each) for index, each in enumerate(reasoning) if each.opaque]
+        has_calls = any(isinstance(part, ToolCall) for part in parts)
+        reasoning = self._reasoning(parts, has_calls=has_calls)
+        details = [
+            _detail(index, each)
+            for index, each in enumerate(reasoning)
+            if each.opaque and each.opaque.kind != _OF_CALL
+        ]
         return wire.Message(
             "assistant",
             text or None,
             reasoning_content="".join(each.text for each in reasoning) or None,
             reasoning_details=details or None,
-            tool_calls=[self._call(each) for each in calls] or None,
+            tool_calls=list(self._calls(parts)) or None,
         )
 
     def _reasoning(self, parts: Sequence[Part], *, has_calls: bool) -> Sequence[Reasoning]:
@@ -121,14 +129,29 @@ class _Writing:
             self._lose("turns.reasoning")
         return kept
 
-    def _call(self, call: ToolCall) -> wire.ToolCall:
+    def _calls(self, parts: Sequence[Part]) -> Iterator[wire.ToolCall]:
+        """The calls of a turn, each with the provider's own state that came before it."""
+        states: list[str] = []
+        for part in parts:
+            if isinstance(part, ToolCall):
+                yield self._call(part, google_content(states.pop(0)) if states else UNSET)
+            elif isinstance(part, Reasoning):
+                state = part.opaque if openai.is_own(part, self._crossing) else None
+                if state is not None and state.kind == _OF_CALL:
+                    states.append(state.data)
+        if states:
+            self._lose("turns.reasoning")
+
+    def _call(self, call: ToolCall, extra: Raw | UnsetType) -> wire.ToolCall:
         name = wire_name(call.name, wire.TOOL_NAME_CHARS, self._crossing)
         if call.custom and self._known.custom_tools:
-            return wire.ToolCall(call.id, "custom", custom=wire.Custom(name, call.arguments))
+            custom = wire.Custom(name, call.arguments)
+            return wire.ToolCall(call.id, "custom", custom=custom, extra_content=extra)
         text = call.arguments or "{}"
         if call.custom:
             text = bytes(arguments.wrapped(call.arguments)).decode()
-        return wire.ToolCall(call.id, "function", wire.Function(name, raw(text)))
+        function = wire.Function(name, raw(text))
+        return wire.ToolCall(call.id, "function", function, extra_content=extra)
 
     def _part(self, part: Part) -> wire.ContentPart:
         match part:

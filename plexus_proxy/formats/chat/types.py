@@ -83,6 +83,18 @@ class ToolCall(Struct, frozen=True, omit_defaults=True):
     type: str | None = None
     function: Function | None = None
     custom: Custom | None = None
+    extra_content: Raw | UnsetType = UNSET
+    """ext: see ExtraContent."""
+
+
+class GoogleContent(Struct, frozen=True, omit_defaults=True):
+    thought_signature: str | None = None
+
+
+class ExtraContent(Struct, frozen=True, omit_defaults=True):
+    """ext of Google's: the state of a tool call."""
+
+    google: GoogleContent | None = None
 
 
 class ReasoningDetail(Struct, frozen=True, omit_defaults=True):

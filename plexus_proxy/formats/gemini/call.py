@@ -14,8 +14,8 @@ from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.envelope import BASE64_PREFIX
 from plexus_proxy.formats.format import Call
 from plexus_proxy.formats.gemini.capabilities import capabilities_of
-from plexus_proxy.formats.gemini.signatures import SKIP
 from plexus_proxy.formats.gemini.spelling import snake_case
+from plexus_proxy.formats.signatures import SKIP
 
 _ENVELOPE = BASE64_PREFIX.encode()
 _MARKED = b'"' + _ENVELOPE

@@ -33,8 +33,8 @@ from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Opaque
 from plexus_proxy.formats.gemini import types as wire
 from plexus_proxy.formats.gemini.schema import json_schema
-from plexus_proxy.formats.gemini.signatures import read_signature
 from plexus_proxy.formats.gemini.spelling import camel, camel_case, shape_of
+from plexus_proxy.formats.signatures import read_signature
 
 _FORMAT = "gemini"
 _REQUEST = msgspec.json.Decoder(wire.Request)

@@ -33,8 +33,8 @@ from plexus_proxy.formats.conversation import (
 )
 from plexus_proxy.formats.gemini import types as wire
 from plexus_proxy.formats.gemini.capabilities import capabilities_of
-from plexus_proxy.formats.gemini.signatures import SKIP
 from plexus_proxy.formats.replay import with_own_reasoning
+from plexus_proxy.formats.signatures import SKIP
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolpairs import merged, paired
 

@@ -1,5 +1,6 @@
-"""What stands in a `thoughtSignature`: state of the provider's own, ours of another, or a word that
-says there is none. Sources: Gemini API, "Thought signatures"; translation rules §10."""
+"""What stands in a thought signature of Google's, in Gemini's parts and in `extra_content` of Chat
+Completions: state of the provider's own, ours of another, or a word that says there is none.
+Sources: Gemini API, "Thought signatures"; translation rules §10."""
 
 from plexus_proxy.formats import envelope
 from plexus_proxy.formats.events import Opaque
@@ -22,6 +23,8 @@ def read_signature(text: str | None) -> Opaque | None:
     """State of the provider's own or of our envelope; None if there is none."""
     if not text or text.rstrip("=") in _NONE:
         return None
+    if envelope.is_envelope(text):
+        return envelope.unpack(text)
     if envelope.is_base64_envelope(text):
         return envelope.unpack_base64(text)
     return Opaque("gsig", text)
