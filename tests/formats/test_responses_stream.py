@@ -162,6 +162,77 @@ def test_p48_parallel_calls_are_told_apart_by_their_output_index() -> None:
     assert inputs(read(RESPONSES, stream)) == ['{"a":1}', '{"b":2}']
 
 
+@pytest.mark.pitfall("P48", "B22")
+@pytest.mark.parametrize("names", ["id alone", "index repeated", "ids that change"])
+def test_interleaved_calls_stay_apart_however_they_are_named(names: str) -> None:
+    def place(number: int, piece: int) -> dict[str, Any]:
+        match names:
+            case "id alone":
+                return {"item_id": f"fc_{number}"}
+            case "index repeated":
+                return {"item_id": f"fc_{number}", "output_index": 0}
+            case _:
+                return {"item_id": f"fc_{number}_{piece}", "output_index": number}
+
+    def item(number: int, piece: int, **fields: Any) -> dict[str, Any]:
+        item_id = place(number, piece)["item_id"]
+        return {"type": "function_call"} | function(id=item_id, call_id=f"c{number}", **fields)
+
+    def send(kind: str, number: int, piece: int, **fields: Any) -> bytes:
+        return event(f"response.{kind}", **place(number, piece), **fields)
+
+    stream = CREATED
+    for number in (0, 1):
+        stream += send("output_item.added", number, 0, item=item(number, 0))
+    for piece, (number, text) in enumerate([(0, '{"a":'), (1, '{"b"'), (0, "1}"), (1, ":2}")]):
+        stream += send("function_call_arguments.delta", number, 1 + piece, delta=text)
+    items = [item(0, 7, arguments='{"a":1}'), item(1, 7, arguments='{"b":2}')]
+    for number in (0, 1):
+        stream += send("output_item.done", number, 7, item=items[number])
+    stream += completed(output=items)
+    assert inputs(read(RESPONSES, stream)) == ['{"a":1}', '{"b":2}']
+
+
+@pytest.mark.pitfall("P44", "P48", "B23")
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+def test_a_final_response_that_leaves_items_out_repeats_nothing(is_done: bool) -> None:
+    """A call told twice would be made twice."""
+    call = {"type": "function_call"} | function(arguments='{"a":1}')
+    message = {"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": "Hi"}]}
+    stream = (
+        CREATED
+        + added(0, "reasoning", id="rs_1")
+        + event("response.reasoning_text.delta", output_index=0, content_index=0, delta="hm")
+        + text_delta("Hi", 1)
+        + added(2, "function_call", **function())
+        + event("response.function_call_arguments.delta", output_index=2, delta='{"a":1}')
+    )
+    if is_done:
+        stream += event("response.output_item.done", output_index=2, item=call)
+    events = read(RESPONSES, stream + completed(output=[message, call]))
+    assert (texts(events), inputs(events)) == ("Hi", ['{"a":1}'])
+    assert events[-1] == Finish("tool_calls")
+
+
+@pytest.mark.pitfall("B23")
+def test_items_that_only_the_final_response_tells_are_told() -> None:
+    first, second = ({"type": "function_call"} | function(id=f"fc_{n}", call_id=n) for n in "ab")
+    done = event("response.output_item.done", output_index=0, item=first | {"arguments": "{}"})
+    output = [second | {"arguments": "[1]"}, first | {"arguments": "{}"}]
+    events = read(RESPONSES, CREATED + done + completed(output=output))
+    starts = [each.tool_id for each in events if isinstance(each, BlockStart)]
+    assert (starts, inputs(events)) == (["a", "b"], ["{}", "[1]"])
+
+
+@pytest.mark.pitfall("B21")
+def test_a_fragment_that_is_json_by_itself_is_a_fragment() -> None:
+    pieces = ['{"code":"before ', "{}", ' after"}']
+    stream = CREATED + added(0, "function_call", **function())
+    for piece in pieces:
+        stream += event("response.function_call_arguments.delta", output_index=0, delta=piece)
+    assert inputs(read(RESPONSES, stream + completed())) == ["".join(pieces)]
+
+
 def test_custom_calls_are_custom() -> None:
     item = {"id": "ctc_1", "call_id": "c", "name": "sh", "input": ""}
     stream = (

@@ -4,6 +4,9 @@ events"; responses.md §8 of the design notes."""
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+UNSAID = -1
+"""Output index of an event that says none."""
+
 
 class Piece(Struct, frozen=True, gc=False):
     """A content part or a piece of a summary."""
@@ -70,7 +73,7 @@ class SentEvent(Struct, frozen=True, gc=False):
     """Any event: the fields of all that are read."""
 
     type: str = ""
-    output_index: int = 0
+    output_index: int = UNSAID
     content_index: int = 0
     summary_index: int = 0
     item_id: str | None = None

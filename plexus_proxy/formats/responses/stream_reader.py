@@ -12,6 +12,7 @@ Source: OpenAI API reference, "Streaming events"; translation rules §15.2, §15
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled
 from plexus_proxy.formats.conversation import Crossing
@@ -35,6 +36,7 @@ from plexus_proxy.formats.fold import final_reason
 from plexus_proxy.formats.refusals import read_refusal
 from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.observer import CALLS
+from plexus_proxy.formats.responses.places import Places
 from plexus_proxy.formats.responses.reasons import read_reason
 from plexus_proxy.formats.responses.response import PARAGRAPH, read_citation, read_state
 from plexus_proxy.formats.responses.searches import CALL as SEARCH
@@ -79,6 +81,7 @@ class ResponsesReader:
         "_done",
         "_ended",
         "_next",
+        "_places",
         "_refused",
         "_started",
         "skipped",
@@ -91,6 +94,7 @@ class ResponsesReader:
         self._refused = False
         self._calls = 0
         self._next = 0
+        self._places = Places()
         self._blocks: dict[tuple[int, int], _Block] = {}
         """Open blocks by output and content index."""
         self._ended: set[tuple[int, int]] = set()
@@ -118,6 +122,9 @@ class ResponsesReader:
         read = self._READ.get(event.type)
         if read is None:
             return ()
+        place = self._places.of(event)
+        if place != event.output_index:
+            event = replace(event, output_index=place)
         events: list[Event] = []
         read(self, event, events)
         return events
@@ -150,6 +157,7 @@ class ResponsesReader:
         self._begin(events)
         for other in [each for each, open_ in self._blocks.items() if open_.kind != "tool"]:
             self._end_block(other, events)  # only calls may be told side by side
+        self._places.opened(key[0], kind)
         block = self._blocks[key] = _Block(self._next, kind)
         self._next += 1
         tool_id = name = ""
@@ -307,8 +315,8 @@ class ResponsesReader:
     def _end(self, event: wire.SentEvent, events: list[Event]) -> None:
         response = event.response or wire.Response()
         self._begin(events, response)
-        for index, item in enumerate(response.output or ()):
-            self._finish_item(index, item, events)
+        for position, item in enumerate(response.output or ()):
+            self._finish_item(self._places.of_final(position, item), item, events)
         for key in list(self._blocks):
             self._end_block(key, events)
         if (usage := known_usage(response.usage)) is not None:
