@@ -461,7 +461,7 @@ def test_redacted_thinking_is_a_block_of_its_own() -> None:
 
 
 def test_encrypted_reasoning_stands_in_a_signature() -> None:
-    answer = written(*thought(0, "r", Opaque("enc", "s")), *text(1, "x"))
+    answer = written(*thought(0, "r", Opaque("enc", "s", "p")), *text(1, "x"))
     assert answer.blocks == ["thinking", "text"]
     assert answer.states[0].startswith("gw1.")
 
