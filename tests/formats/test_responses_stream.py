@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from support.golden import CHAT, MESSAGES, RESPONSES, observed, read, translated, write
+from support.golden import CHAT, MESSAGES, RESPONSES, crossing, observed, read, translated, write
 from support.strict_responses import read_responses
 from support.strict_streams import read_chat, read_messages, records
 from support.wire import ROLE, chunk, usage_chunk
@@ -30,6 +30,7 @@ from plexus_proxy.formats.events import (
     Usage,
     UsageUpdate,
 )
+from plexus_proxy.formats.relay import Passthrough
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {
@@ -233,6 +234,7 @@ def test_a_fragment_that_is_json_by_itself_is_a_fragment() -> None:
     assert inputs(read(RESPONSES, stream + completed())) == ["".join(pieces)]
 
 
+@pytest.mark.pitfall("P49")
 def test_custom_calls_are_custom() -> None:
     item = {"id": "ctc_1", "call_id": "c", "name": "sh", "input": ""}
     stream = (
@@ -315,7 +317,7 @@ def test_refusals_and_citations() -> None:
         (None, "length"),
     ],
 )
-@pytest.mark.pitfall("P47")
+@pytest.mark.pitfall("P47", "B20")
 def test_p47_an_incomplete_answer_says_why(end: Any, reason: str) -> None:
     stream = CREATED + text_delta("Hi")
     stream += event("response.incomplete", response=response("incomplete", incomplete_details=end))
@@ -337,7 +339,7 @@ def test_p47_an_incomplete_answer_says_why(end: Any, reason: str) -> None:
     ],
     ids=["failed", "flat", "nested", "bare"],
 )
-@pytest.mark.pitfall("P47")
+@pytest.mark.pitfall("P47", "B20")
 def test_p47_an_error_is_an_error_in_every_shape(failed: bytes) -> None:
     events = read(RESPONSES, CREATED + failed)
     assert isinstance(events[-1], Failure)
@@ -363,7 +365,6 @@ def test_a_call_without_a_name_is_garbled() -> None:
         read(RESPONSES, CREATED + added(0, "function_call", **function(name="")))
 
 
-@pytest.mark.pitfall("P49")
 def test_hosted_tools_leave_no_trace() -> None:
     stream = (
         CREATED
@@ -380,6 +381,34 @@ def test_hosted_tools_leave_no_trace() -> None:
         "BlockEnd",
         "Finish",
     ]
+
+
+@pytest.mark.pitfall("P49", "B26")
+def test_items_the_client_executes_pass_a_provider_of_its_own_format_untouched() -> None:
+    item = {"id": "ts_1", "call_id": "c", "execution": "client", "arguments": {"q": 1}}
+    whole = response("completed", output=[{"type": "tool_search_call"} | item])
+    stream = (
+        CREATED
+        + added(0, "tool_search_call", **item)
+        + done(0, "tool_search_call", **item)
+        + event("response.completed", response=whole)
+    )
+    body = json.dumps(whole).encode()
+    observer = RESPONSES.observer()
+    observer.body(body)
+    assert (observer.complete, observer.failure) == (True, None)
+    assert read(RESPONSES, stream)[-1] == Finish("stop")
+    relay = Passthrough(RESPONSES, crossing())
+    assert relay.feed(stream) + relay.close() == stream
+    assert (relay.fault, relay.committed) == (None, True)
+
+
+def test_half_an_emoji_does_not_end_the_stream() -> None:
+    stream = CREATED + text_delta("Hi") + text_delta("\ud83d") + completed()
+    assert b"\\ud83d" in stream
+    events = read(RESPONSES, stream)
+    assert (texts(events), events[-1]) == ("Hi\ufffd", Finish("stop"))
+    assert observed(RESPONSES, stream).failure is None
 
 
 def test_usage_in_disjoint_buckets() -> None:
@@ -435,7 +464,7 @@ def last_response(stream: bytes) -> dict[str, Any]:
         ("content_filter", "response.incomplete", "incomplete"),
     ],
 )
-@pytest.mark.pitfall("P41", "P42")
+@pytest.mark.pitfall("P41", "P42", "P43", "P44", "B19", "B20")
 def test_p41_p42_one_terminal_event_for_every_end(
     reason: FinishReason, end: str, status: str
 ) -> None:

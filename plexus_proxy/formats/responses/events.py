@@ -4,6 +4,8 @@ events"; responses.md §8 of the design notes."""
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from plexus_proxy.formats import body as bodies
+
 UNSAID = -1
 """Output index of an event that says none."""
 
@@ -41,11 +43,12 @@ class Action(Struct, frozen=True, gc=False):
 class Item(Struct, frozen=True, gc=False):
     """An output item; of types not known here only `type` counts."""
 
+    written_arguments: Raw = msgspec.field(name="arguments", default=Raw(b"null"))
+    """Text in the calls known here, an object in some that clients execute (tool_search_call)."""
     type: str = ""
     id: str | None = None
     call_id: str | None = None
     name: str | None = None
-    arguments: str | None = None
     input: str | None = None
     content: list[Piece] | None = None
     summary: list[Piece] | None = None
@@ -53,6 +56,13 @@ class Item(Struct, frozen=True, gc=False):
     status: str | None = None
     action: Raw | UnsetType = UNSET
     """Of hosted tools."""
+
+    @property
+    def arguments(self) -> str:
+        written = bytes(self.written_arguments)
+        if written == b"null":
+            return ""
+        return _TEXT.decode(written) if written.startswith(b'"') else written.decode()
 
 
 class Incomplete(Struct, frozen=True, gc=False):
@@ -88,6 +98,7 @@ class SentEvent(Struct, frozen=True, gc=False):
     response: Response | None = None
 
 
+_TEXT = msgspec.json.Decoder(str)
 _EVENT = msgspec.json.Decoder(SentEvent)
 TERMINAL = frozenset(("response.completed", "response.incomplete"))
 FAILED = frozenset(("response.failed", "response.cancelled", "error"))
@@ -96,6 +107,6 @@ FAILED = frozenset(("response.failed", "response.cancelled", "error"))
 def read_event(data: bytes) -> SentEvent | None:
     """None for an event of a shape we do not know. Raises msgspec.DecodeError if it is no JSON."""
     try:
-        return _EVENT.decode(data)
+        return bodies.parse(_EVENT, data)
     except msgspec.ValidationError:
         return None
