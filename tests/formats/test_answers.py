@@ -290,6 +290,7 @@ def test_null_counts_are_zero() -> None:
         ("stop", {"refusal": "no"}, "refusal"),
     ],
 )
+@pytest.mark.pitfall("B33")
 def test_why_a_chat_answer_ended(finish: str | None, message: dict[str, Any], reason: str) -> None:
     found = chat_to_messages(chat(finish, **message))
     assert (found["stop_reason"], found["stop_sequence"]) == (reason, None)
@@ -307,6 +308,7 @@ def test_why_a_chat_answer_ended(finish: str | None, message: dict[str, Any], re
         ("something_new", "stop"),
     ],
 )
+@pytest.mark.pitfall("B33")
 def test_why_a_messages_answer_ended(reason: str, finish: str) -> None:
     found = messages_to_chat(messages(text("x"), reason=reason))
     assert found["choices"][0]["finish_reason"] == finish
@@ -328,6 +330,7 @@ def test_a_refusal_keeps_its_words() -> None:
         ('{"broken', {"__invalid_json": '{"broken'}),
     ],
 )
+@pytest.mark.pitfall("P66", "B49")
 def test_arguments_become_an_object_and_nothing_is_lost(arguments: Any, value: Any) -> None:
     found = chat_to_messages(chat("tool_calls", tool_calls=[call("a", arguments)]))
     assert found["content"] == [{"type": "tool_use", "id": "a", "name": "f", "input": value}]
@@ -939,6 +942,13 @@ def test_p18_a_finish_for_tools_without_a_call_is_a_normal_end() -> None:
     assert found["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.pitfall("B34")
+def test_an_empty_list_of_calls_is_none() -> None:
+    found = chat_to_messages(chat("tool_calls", content="x", tool_calls=[]))
+    assert found["content"] == [{"type": "text", "text": "x"}]
+    assert found["stop_reason"] == "end_turn"
+
+
 @pytest.mark.parametrize(
     ("reason", "finish"),
     [
@@ -949,7 +959,7 @@ def test_p18_a_finish_for_tools_without_a_call_is_a_normal_end() -> None:
         ("refusal", "content_filter"),
     ],
 )
-@pytest.mark.pitfall("P17", "P28")
+@pytest.mark.pitfall("P17", "P28", "B33")
 def test_p28_a_call_does_not_mask_another_end(reason: str, finish: str) -> None:
     found = messages_to_chat(messages(use("t"), reason=reason))
     assert found["choices"][0]["finish_reason"] == finish

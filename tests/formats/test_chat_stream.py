@@ -101,7 +101,7 @@ def test_no_usage_becomes_an_estimate() -> None:
     assert (usage["input_tokens"], usage["output_tokens"]) == (9, 2)
 
 
-@pytest.mark.pitfall("P02")
+@pytest.mark.pitfall("P02", "B35")
 def test_empty_ids_and_names_continue_a_call() -> None:
     answer = to_messages(
         chunk(tool_calls=[call(0, "", "call_1", "f")]),
@@ -112,14 +112,14 @@ def test_empty_ids_and_names_continue_a_call() -> None:
     assert [(tool.id, tool.value) for tool in answer.tools] == [("call_1", {"a": 1})]
 
 
-@pytest.mark.pitfall("P03")
+@pytest.mark.pitfall("P03", "B36")
 def test_an_id_in_every_piece_is_one_call() -> None:
     pieces = [chunk(tool_calls=[call(0, each, "call_1")]) for each in ('{"a"', ":1}")]
     answer = to_messages(chunk(tool_calls=[call(0, "", "call_1", "f")]), *pieces, CALLS)
     assert [tool.value for tool in answer.tools] == [{"a": 1}]
 
 
-@pytest.mark.pitfall("P25")
+@pytest.mark.pitfall("P25", "B37")
 def test_a_name_in_every_piece_is_said_once() -> None:
     pieces = [chunk(tool_calls=[call(0, each, "call_1", "f")]) for each in ('{"a"', ":1}")]
     answer = to_messages(*pieces, CALLS)
@@ -232,7 +232,7 @@ def test_the_old_function_call_is_a_tool_call() -> None:
     assert (answer.tools[0].value, answer.reason) == ({"a": 1}, "tool_use")
 
 
-@pytest.mark.pitfall("P17")
+@pytest.mark.pitfall("P17", "B32")
 def test_stop_with_calls_is_tool_use() -> None:
     assert to_messages(chunk(tool_calls=[call(0, "{}", "a", "f")]), STOP).reason == "tool_use"
 
@@ -283,7 +283,7 @@ def test_chunks_without_choices_are_tolerated() -> None:
     assert to_messages(data({"id": "x"}), data({"obfuscation": "y"}), STOP).reason == "end_turn"
 
 
-@pytest.mark.pitfall("P36")
+@pytest.mark.pitfall("P36", "B56")
 def test_reasoning_is_read_in_all_spellings() -> None:
     detail = [{"type": "reasoning.text", "text": "c", "index": 0}]
     for delta in ({"reasoning_content": "c"}, {"reasoning": "c"}, {"reasoning_details": detail}):
@@ -454,6 +454,16 @@ def test_a_custom_call_keeps_its_text() -> None:
     assert (answer.tools[0].kind, answer.tools[0].input) == ("custom", "print(1)")
 
 
+@pytest.mark.pitfall("P29")
+def test_usage_stands_alone_between_finish_and_done() -> None:
+    stream = write(CHAT, [*OPENING, *text(0, "x"), UsageUpdate(Usage(3, 4)), *ENDING])
+    *_, finish, usage, done = [text for _, text in records(stream)]
+    assert done == "[DONE]"
+    assert json.loads(finish)["choices"][0]["finish_reason"] == "stop"
+    assert json.loads(usage)["choices"] == []
+    assert json.loads(usage)["usage"]["total_tokens"] > 0
+
+
 @pytest.mark.pitfall("P30")
 def test_usage_is_sent_only_when_asked_for() -> None:
     assert written(*text(0, "x"), include_usage=False).usage is None
@@ -556,6 +566,7 @@ def test_the_role_chunk_does_not_commit() -> None:
     ],
     ids=["own chunk", "finish chunk", "x_groq", "choice"],
 )
+@pytest.mark.pitfall("B57")
 def test_usage_is_found_wherever_it_stands(frame: bytes) -> None:
     assert observe(ROLE, frame, DONE).usage == Usage(input_tokens=3, output_tokens=4)
 

@@ -289,7 +289,7 @@ def test_the_golden_vector_of_a_messages_client() -> None:
     assert answer.usage["output_tokens_details"] == {"thinking_tokens": 64}
 
 
-@pytest.mark.pitfall("P91")
+@pytest.mark.pitfall("P91", "B39", "B46")
 def test_p91_calls_without_ids_get_ids_of_their_own() -> None:
     for client in (CHAT, MESSAGES):
         tools = to(client, SAMPLES["quirk-calls-in-two-chunks"]).tools
@@ -300,7 +300,7 @@ def test_p91_calls_without_ids_get_ids_of_their_own() -> None:
         assert tools[0].id != tools[1].id
 
 
-@pytest.mark.pitfall("P17", "P27")
+@pytest.mark.pitfall("P17", "P27", "B32")
 def test_p17_p27_stop_after_calls_in_earlier_chunks_means_tool_calls() -> None:
     assert to(CHAT, SAMPLES["tool-call"]).reason == "tool_calls"
     assert to(MESSAGES, SAMPLES["tool-call"]).reason == "tool_use"
@@ -312,7 +312,7 @@ def test_p28_max_tokens_after_a_call_is_no_normal_end() -> None:
     assert to(CHAT, chunk(call("f", {})), chunk(finish="SAFETY")).reason == "content_filter"
 
 
-@pytest.mark.pitfall("P92")
+@pytest.mark.pitfall("P92", "B45")
 def test_p92_a_malformed_call_is_an_error() -> None:
     """P92: and nothing has been committed, so that another provider may be asked."""
     for client in (CHAT, MESSAGES):
@@ -708,7 +708,7 @@ def test_p50_to_p54_what_gemini_clients_get_keeps_every_rule(case: Path) -> None
         ]
 
 
-@pytest.mark.pitfall("P54")
+@pytest.mark.pitfall("P54", "B38")
 def test_p54_arguments_wait_until_they_are_whole() -> None:
     writer = GEMINI.writer(crossing())
     *before, end = [Start("", "m"), *tool(0, '{"a"', ":1}", id="call_1")]
@@ -820,7 +820,7 @@ def test_how_ends_are_told(reason: Any, word: str) -> None:
     assert stream(*words(0, "a"), reason=reason).reason == word
 
 
-@pytest.mark.pitfall("P53")
+@pytest.mark.pitfall("P53", "B42")
 def test_p53_the_last_chunk_has_parts_even_of_an_empty_answer() -> None:
     found = stream()
     assert (found.blocks, found.reason, found.model) == ([], "STOP", "model")

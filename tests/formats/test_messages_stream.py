@@ -52,7 +52,7 @@ def events(*frames: bytes, **changed: Any) -> list[Event]:
 # Reading
 
 
-@pytest.mark.pitfall("P23")
+@pytest.mark.pitfall("P23", "B31")
 def test_calls_count_from_zero_after_thinking_and_text() -> None:
     answer = to_chat(
         thinking_block(0, "r", "s"),
@@ -504,7 +504,7 @@ def test_finish_reasons_are_written(reason: FinishReason, stop_reason: str) -> N
     assert written(*text(0, "x"), end=[Finish(reason)]).reason == stop_reason
 
 
-@pytest.mark.pitfall("P17", "P28")
+@pytest.mark.pitfall("P17", "P28", "B32")
 def test_a_normal_end_with_calls_is_tool_use() -> None:
     assert written(*tool(0, "{}"), end=[Finish("stop")]).reason == "tool_use"
     assert written(*tool(0, '{"a'), end=[Finish("length")]).reason == "max_tokens"

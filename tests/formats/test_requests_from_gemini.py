@@ -184,7 +184,7 @@ def snake(value: Any) -> Any:
     }
 
 
-@pytest.mark.pitfall("P86")
+@pytest.mark.pitfall("P86", "B44")
 def test_p86_both_spellings_are_equal() -> None:
     camel, other = json.dumps(EVERYTHING).encode(), json.dumps(snake(EVERYTHING)).encode()
     assert b'"function_call"' in other
@@ -208,6 +208,7 @@ def test_p86_user_data_is_never_respelled(spelled: dict[str, Any]) -> None:
     assert json.loads(bytes(tools[1].schema or b"")) == {"type": "object", "x_y": 1}
 
 
+@pytest.mark.pitfall("B40")
 def test_the_whole_request_is_read() -> None:
     read = read_request(json.dumps(EVERYTHING).encode(), "alias", True)
     assert (read.model, read.stream, read.include_usage) == ("alias", True, True)

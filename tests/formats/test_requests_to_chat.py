@@ -100,6 +100,7 @@ def image(**source: Any) -> dict[str, Any]:
     return {"type": "image", "source": source}
 
 
+@pytest.mark.pitfall("B27", "B59")
 def test_a_short_request_says_what_it_said_and_nothing_else() -> None:
     assert translate() == {
         "model": PLAIN,
@@ -131,7 +132,7 @@ def test_p72_a_system_message_in_mid_conversation_keeps_its_place() -> None:
     ]
 
 
-@pytest.mark.pitfall("P112")
+@pytest.mark.pitfall("P112", "B60")
 def test_p112_the_billing_line_that_changes_each_time_stays_behind() -> None:
     """P112: two requests that differ in it alone give the same bytes."""
     over = crossing()
@@ -366,7 +367,7 @@ def test_p66_p115_p116_arguments_are_the_clients_own_text() -> None:
     assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
-@pytest.mark.pitfall("P115", "P116")
+@pytest.mark.pitfall("P115", "P116", "B52")
 def test_p115_p116_schemas_are_the_clients_own_bytes() -> None:
     """P115, P116: key order, spelling, umlauts and large integers survive."""
     schema = '{"type":"object","properties":{"ü":{"const":9007199254740993,"default":1.10}},"x":1}'
@@ -397,6 +398,7 @@ def test_p96_tools_are_wrapped_with_their_schemas_untouched() -> None:
     assert "tool_choice" not in body
 
 
+@pytest.mark.pitfall("B51")
 def test_tools_without_a_schema_and_repeated_ones() -> None:
     over = crossing()
     body = translate(tools=[{"name": "f", "type": "custom"}, TOOL], over=over)
@@ -950,6 +952,7 @@ def test_other_forms_of_output_are_refused(form: dict[str, Any], param: str) -> 
     assert refused(output_config={"format": form}).param == param
 
 
+@pytest.mark.pitfall("B58")
 def test_streams_always_ask_for_usage() -> None:
     body = translate(stream=True)
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})

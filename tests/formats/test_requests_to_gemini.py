@@ -398,7 +398,7 @@ def signatures(body: dict[str, Any]) -> list[Any]:
     ]
 
 
-@pytest.mark.pitfall("P82")
+@pytest.mark.pitfall("P82", "B43")
 def test_p82_a_chat_client_replays_the_signature_of_each_step() -> None:
     body = translate(
         USER,
@@ -411,7 +411,7 @@ def test_p82_a_chat_client_replays_the_signature_of_each_step() -> None:
     assert signatures(body) == ["bmF0aXZl", "bW9yZQ=="]
 
 
-@pytest.mark.pitfall("P82")
+@pytest.mark.pitfall("P82", "B43")
 def test_p82_a_messages_client_replays_the_signature_of_each_step() -> None:
     def use(tool_id: str) -> dict[str, Any]:
         return {"type": "tool_use", "id": tool_id, "name": "f", "input": {}}
@@ -574,7 +574,7 @@ def test_vector_18_7_the_second_turn_of_a_tool_loop(state: Opaque, signature: st
 
 @pytest.mark.parametrize("effort", ["none", "minimal", "low", "medium", "high", "xhigh", "max"])
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.pitfall("P84")
+@pytest.mark.pitfall("P84", "B41", "B44")
 def test_p84_thinking_is_said_in_one_way_or_not_at_all(model: str, effort: str) -> None:
     config = translate(model=model, reasoning_effort=effort).get("generationConfig", {})
     thinking_config = config.get("thinkingConfig", {})
@@ -840,6 +840,7 @@ def allowed(mode: str, *names: str) -> dict[str, Any]:
         (allowed("required", "g"), {"mode": "ANY", "allowedFunctionNames": ["g"]}),
     ],
 )
+@pytest.mark.pitfall("B41")
 def test_tool_choice_is_translated(choice: Any, sent: dict[str, Any]) -> None:
     tools = [{"type": "function", "function": {"name": name}} for name in "fgh"]
     body = translate(tools=tools, tool_choice=choice)
@@ -903,6 +904,7 @@ def wanted(schema: Any) -> dict[str, Any]:
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
 
+@pytest.mark.pitfall("B41")
 def test_a_schema_for_the_answer_is_enforced() -> None:
     config = translate(response_format=wanted(SCHEMA))["generationConfig"]
     assert config == {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}

@@ -125,7 +125,7 @@ def test_p56_a_second_result_for_one_call_becomes_text() -> None:
     assert kinds == ["tool_result", "text", "text"]
 
 
-@pytest.mark.pitfall("P57")
+@pytest.mark.pitfall("P57", "B53")
 def test_p57_illegal_ids_are_mapped_alike_on_call_and_result() -> None:
     body = translate(
         USER,
@@ -243,7 +243,7 @@ def test_p60_the_newest_api_version_gets_no_sampling() -> None:
     assert over.dropped == ["top_p"]
 
 
-@pytest.mark.pitfall("P60")
+@pytest.mark.pitfall("P60", "B27")
 def test_p60_nothing_is_injected() -> None:
     assert translate(model=BUDGET).keys() == {"model", "max_tokens", "messages"}
 
@@ -356,7 +356,7 @@ def test_p64_own_thinking_comes_back_byte_for_byte() -> None:
     ]
 
 
-@pytest.mark.pitfall("P65")
+@pytest.mark.pitfall("P65", "B47", "B59")
 def test_p65_thinking_stands_where_it_stood() -> None:
     remembered = (
         Reasoning(text="first", opaque=Opaque("sig", "native", "claude", NEWEST)),
@@ -419,7 +419,7 @@ def test_a_running_loop_without_its_thinking_changes_nothing_on_adaptive_models(
         ('{"a', {"__invalid_json": '{"a'}),
     ],
 )
-@pytest.mark.pitfall("P66")
+@pytest.mark.pitfall("P66", "B49")
 def test_p66_arguments_become_an_object(arguments: str, sent: Any) -> None:
     body = translate(USER, calls(call("a", arguments)), result("a"), tools=[TOOL])
     assert body["messages"][1]["content"][0]["input"] == sent
@@ -520,7 +520,7 @@ def image(url: str, **fields: Any) -> dict[str, Any]:
         f"DATA:image/bmp;base64,{PNG[:20]}\n{PNG[20:]}",
     ],
 )
-@pytest.mark.pitfall("P71")
+@pytest.mark.pitfall("P71", "B48")
 def test_p71_data_urls_become_base64_sources(url: str) -> None:
     block = translate(image(url))["messages"][0]["content"][0]
     assert block["source"] == {"type": "base64", "media_type": "image/png", "data": PNG}

@@ -118,7 +118,7 @@ def test_a_conversation_of_system_text_alone_is_said_as_an_item() -> None:
     assert "instructions" not in body
 
 
-@pytest.mark.pitfall("P55", "P96", "P97")
+@pytest.mark.pitfall("P55", "P96", "P97", "B25")
 def test_p55_p96_each_part_of_a_turn_is_an_item_in_order() -> None:
     body = translate(
         USER,
@@ -200,6 +200,12 @@ def test_p103_long_ids_are_shortened_alike() -> None:
     body = translate(USER, assistant(use(long)), user(result(long)))
     short = f"{'t' * 55}_{hashlib.sha256(long.encode()).hexdigest()[:8]}"
     assert [each["call_id"] for each in body["input"][1:3]] == [short, short]
+
+
+@pytest.mark.pitfall("B24")
+def test_composite_ids_that_fit_are_kept() -> None:
+    body = translate(USER, assistant(use("call_a|fc_b")), user(result("call_a|fc_b")))
+    assert [each["call_id"] for each in body["input"][1:3]] == ["call_a|fc_b"] * 2
 
 
 @pytest.mark.pitfall("P104")

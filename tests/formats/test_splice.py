@@ -48,7 +48,7 @@ def splice(fmt: Any, sent: bytes, **extra: Any) -> bytes:
         (b'{"messages":[],"model":"\\"a\\\\"}', b'{"messages":[],"model":"real"}'),
     ],
 )
-@pytest.mark.pitfall("P130")
+@pytest.mark.pitfall("P130", "B30")
 def test_p130_every_byte_but_the_model_survives(fmt: Any, sent: bytes, upstream: bytes) -> None:
     assert splice(fmt, sent) == upstream
 

@@ -94,7 +94,7 @@ def test_the_last_frame_needs_no_blank_line() -> None:
         assert told(b"data: 1\n\ndata: 2" + end) == [("", b"1"), ("", b"2")]
 
 
-@pytest.mark.pitfall("P39")
+@pytest.mark.pitfall("P39", "B65")
 def test_characters_may_be_cut_in_two() -> None:
     stream = "data: Grüße 👋\n\n".encode()
     assert told(*bytewise(stream)) == [("", "Grüße 👋".encode())]

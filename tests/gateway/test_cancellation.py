@@ -69,6 +69,7 @@ SILENCES: dict[str, tuple[Step, ...]] = {
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("silence", SILENCES)
+@pytest.mark.pitfall("P123")
 async def test_leaving_while_the_upstream_is_silent_cancels_it(
     stand: Stand, fmt: str, upstream: str, stream: bool, silence: str
 ) -> None:
@@ -85,6 +86,7 @@ async def test_leaving_while_the_upstream_is_silent_cancels_it(
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.pitfall("P123")
 async def test_leaving_in_mid_stream_cancels_it_and_keeps_what_is_known(
     stand: Stand, fmt: str, upstream: str
 ) -> None:

@@ -33,6 +33,7 @@ PLACES = ("bearer", "bearer in lower case", "bare", "x-api-key", "x-goog-api-key
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.pitfall("P125")
 async def test_a_key_is_taken_from_every_place_clients_put_it(
     stand: Stand, fmt: str, place: str
 ) -> None:

@@ -90,6 +90,22 @@ async def test_who_has_the_list_already_is_told_so(stand: Stand) -> None:
         assert (await response.json())["first_id"] == NAMES[0]
 
 
+@pytest.mark.pitfall("P127", "B63")
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
+@pytest.mark.parametrize("name", ["org/model:free", "org%2Fmodel:free", "org%2Fmodel%3Afree"])
+async def test_a_gemini_path_takes_names_with_slashes_and_colons(
+    stand: Stand, version: str, name: str
+) -> None:
+    url = URL(f"{stand.gateway.url}/{version}/models/{name}:generateContent", encoded=True)
+    body = {"contents": [{"role": "user", "parts": [{"text": "What is teal?"}]}]}
+    headers = {"x-goog-api-key": stand.secrets.app}
+    async with stand.gateway.session.post(url, json=body, headers=headers) as response:
+        said = await response.json()
+    assert response.status == 200, said
+    assert said["candidates"][0]["content"]["parts"] == [{"text": "Teal is a colour."}]
+    assert stand.chat.last.json()["model"] == "up-chat"
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

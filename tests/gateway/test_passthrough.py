@@ -42,6 +42,7 @@ def _odd(fmt: str, model: str) -> bytes:
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.pitfall("P130", "B30")
 async def test_the_request_differs_in_its_model_only(stand: Stand, fmt: str) -> None:
     reply = await stand.gateway.ask(fmt, _odd(fmt, f"to-{fmt}"))
     assert reply.status == 200
@@ -152,6 +153,7 @@ async def test_a_stream_comes_back_byte_for_byte_however_it_is_cut(
 
 
 @pytest.mark.parametrize("asked", [None, {}, {"include_usage": False}])
+@pytest.mark.pitfall("P30", "B58")
 async def test_the_usage_chunk_is_hidden_from_a_client_that_did_not_ask(
     stand: Stand, asked: dict[str, bool] | None
 ) -> None:
@@ -248,6 +250,7 @@ async def test_only_safe_headers_of_the_provider_reach_the_client(
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.pitfall("P129")
 async def test_nothing_of_the_clients_own_reaches_the_provider(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:
@@ -307,6 +310,7 @@ async def test_nothing_of_the_clients_own_reaches_the_provider(
     assert int(sent["content-length"]) == len(received.body)
 
 
+@pytest.mark.pitfall("B61")
 async def test_beta_headers_are_merged_and_passed_with_the_clients_version(stand: Stand) -> None:
     async with stand.gateway.session.post(
         stand.gateway.url + "/v1/messages?beta=true",
@@ -374,6 +378,7 @@ def _compressed(kind: str, data: bytes) -> bytes:
 
 @pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.pitfall("P124")
 async def test_a_compressed_answer_is_read_and_passed_on_plain(
     stand: Stand, fmt: str, upstream: str, encoding: str
 ) -> None:
@@ -505,6 +510,7 @@ async def test_json_in_place_of_a_stream_becomes_one(
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+@pytest.mark.pitfall("B28")
 async def test_a_stream_in_place_of_json_becomes_one_answer(
     stand: Stand, fmt: str, upstream: str, content_type: str
 ) -> None:

@@ -36,6 +36,7 @@ HTML = {"content-type": "text/html"}
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 413, 422, 429, 500, 503, 529])
+@pytest.mark.pitfall("P118")
 async def test_a_provider_of_the_same_format_speaks_for_itself(
     stand: Stand, fmt: str, stream: bool, status: int
 ) -> None:
@@ -100,6 +101,7 @@ def _refusal(fmt: str, status: int) -> tuple[dict[str, Any], int]:
 
 @pytest.mark.parametrize(("fmt", "upstream"), CROSS)
 @pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.pitfall("P118", "P122")
 async def test_a_refusal_is_told_in_the_clients_own_terms(
     stand: Stand, fmt: str, upstream: str, status: int
 ) -> None:
@@ -117,6 +119,7 @@ async def test_a_refusal_is_told_in_the_clients_own_terms(
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.pitfall("P120")
 async def test_a_provider_that_refuses_our_credential_is_a_bad_gateway(
     stand: Stand, fmt: str, upstream: str, stream: bool, status: int
 ) -> None:
@@ -160,6 +163,7 @@ SHAPES: dict[str, tuple[bytes, dict[str, str]]] = {
 @pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.pitfall("P121")
 async def test_an_error_in_any_shape_becomes_an_error_a_client_can_read(
     stand: Stand, fmt: str, upstream: str, shape: str, status: int
 ) -> None:
@@ -229,6 +233,7 @@ async def test_secret_configured_headers_are_scrubbed_too(
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("pieces", [1, 5, 1000])
+@pytest.mark.pitfall("P16")
 async def test_an_error_event_before_any_content_becomes_an_http_status(
     stand: Stand, fmt: str, upstream: str, pieces: int
 ) -> None:
@@ -264,6 +269,7 @@ async def test_an_error_event_after_the_first_bookkeeping_is_still_an_http_statu
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.pitfall("P15", "P38")
 async def test_an_error_event_in_mid_stream_ends_it_in_band(
     stand: Stand, fmt: str, upstream: str
 ) -> None:
@@ -373,6 +379,7 @@ async def test_an_empty_answer_is_a_bad_gateway(
 @pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b"{", b"[]", b'"text"', b"null", b"\xff\xfe\x00"]
 )
+@pytest.mark.pitfall("B50")
 async def test_a_200_that_is_no_answer_is_a_bad_gateway(
     stand: Stand, fmt: str, upstream: str, body: bytes
 ) -> None:
@@ -408,6 +415,7 @@ async def test_html_in_place_of_a_stream_is_a_bad_gateway(
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.provider_breaks_grammar
+@pytest.mark.pitfall("B50")
 async def test_broken_json_in_mid_stream_ends_it_in_band(
     stand: Stand, fmt: str, upstream: str
 ) -> None:

@@ -27,6 +27,7 @@ SOCKET_SLACK = 24_000_000
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+@pytest.mark.pitfall("P22")
 async def test_each_piece_reaches_the_client_before_the_next_is_made(
     stand: Stand, fmt: str, upstream: str
 ) -> None:
@@ -79,6 +80,7 @@ async def test_the_head_of_a_stream_does_not_wait_for_more_than_its_first_conten
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), CROSS)
+@pytest.mark.pitfall("P39", "B65")
 async def test_characters_split_over_chunks_come_through_whole(
     stand: Stand, fmt: str, upstream: str
 ) -> None:

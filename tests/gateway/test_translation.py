@@ -14,6 +14,7 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 @pytest.mark.parametrize(("fmt", "upstream"), CROSS)
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.pitfall("B29")
 async def test_a_question_is_answered_across_formats(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:

@@ -164,8 +164,11 @@ def test_a_format_that_only_clients_speak_is_translated() -> None:
         ("https://api.anthropic.com", "/messages", "https://api.anthropic.com/v1/messages"),
         ("https://api.anthropic.com/v1", "/messages", "https://api.anthropic.com/v1/messages"),
         ("http://host:8080", "/chat/completions", "http://host:8080/chat/completions"),
+        ("https://g/v1beta", "/v1beta/models/m:x", "https://g/v1beta/models/m:x"),
+        ("https://g", "/v1beta/models/m:x", "https://g/v1beta/models/m:x"),
     ],
 )
+@pytest.mark.pitfall("B64")
 def test_base_urls_are_tolerated_however_they_are_written(
     base: str, endpoint: str, url: str
 ) -> None:
