@@ -351,6 +351,19 @@ def test_p47_an_error_is_an_error_in_every_shape(failed: bytes) -> None:
     assert not observer.committed
 
 
+@pytest.mark.pitfall("B20")
+def test_a_failed_answer_keeps_its_usage() -> None:
+    failed = response("failed", error={"code": "server_error", "message": "broken"}, usage=USAGE)
+    stream = CREATED + text_delta("Hi") + event("response.failed", response=failed)
+    whole = RESPONSES.observer()
+    whole.body(json.dumps(failed).encode())
+    for observer in (observed(RESPONSES, stream), whole):
+        assert observer.failure is not None
+        assert not observer.complete
+        assert observer.usage is not None
+        assert (observer.usage.output_tokens, observer.usage.reasoning_tokens) == (5, 4)
+
+
 @pytest.mark.pitfall("P14")
 def test_a_stream_without_its_terminal_event_was_cut() -> None:
     """P14 of this format, also after [DONE]."""

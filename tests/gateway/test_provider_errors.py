@@ -10,6 +10,7 @@ from support.answers import (
     chat_error,
     gemini_error,
     messages_error,
+    responses_body,
     sse,
 )
 from support.fake_provider import Chunk, Drop, Flood, Head, Raw, Step, Whole
@@ -309,6 +310,26 @@ async def test_a_responses_provider_may_say_error_in_other_words(
     else:
         assert reply.body == b"".join(opening) + sse(event)
     assert (await stand.gateway.row())["error_message"] == "Overloaded"
+
+
+@pytest.mark.pitfall("B20")
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_failed_response_says_it_used_is_counted(
+    stand: Stand, fmt: str, stream: bool
+) -> None:
+    error = {"code": "server_error", "message": "Broken."}
+    failed = responses_body(status="failed", output=[], error=error)
+    end = {"type": "response.failed", "sequence_number": 6, "response": failed}
+    frames = [*VOICES["responses"].opening(), sse(end, "response.failed")]
+    stand.providers["responses"].enqueue(
+        *([Head(), *map(Chunk, frames)] if stream else [Whole(failed)])
+    )
+    await stand.gateway.ask(fmt, ask_body(fmt, "responses", stream=stream))
+    row = await stand.gateway.row()
+    assert row["status"] == "error"
+    assert (row["input_tokens"], row["cache_read_tokens"]) == (17, 4)
+    assert row["output_tokens"] > 0
 
 
 def _assert_ends_with_error(fmt: str, stream: bytes, words: str = "") -> None:

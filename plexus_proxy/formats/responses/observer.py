@@ -59,6 +59,8 @@ class ResponsesObserver:
             self._end(event.response or wire.Response())
         elif kind in wire.FAILED or (not kind and b'"error"' in frame.data):
             self.failure = read_refusal(200, {}, frame.data, in_stream=True)
+            if event.response is not None:
+                self.usage = known_usage(event.response.usage)
 
     def _end(self, response: wire.Response) -> None:
         self.committed = self.complete = self.ended = True
@@ -78,6 +80,7 @@ class ResponsesObserver:
             if not isinstance(error, Refused):
                 raise error
             self.failure = error
+            self.usage = known_usage(response.usage)
             return
         self._end(response)
 
