@@ -94,6 +94,7 @@ async def refusal(url: str, **options: Any) -> str:
     "host",
     ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1", "0"],
 )
+@pytest.mark.pitfall("P87")
 async def test_this_machine_is_refused_however_it_is_spelled(serve: Serve, host: str) -> None:
     asked = 0
 
@@ -108,6 +109,7 @@ async def test_this_machine_is_refused_however_it_is_spelled(serve: Serve, host:
     assert asked == 0
 
 
+@pytest.mark.pitfall("P87")
 async def test_one_private_address_among_public_ones_is_enough(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

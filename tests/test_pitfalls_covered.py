@@ -208,9 +208,7 @@ CASES = {
 }
 
 PENDING = {
-    "P87": "remote media",
     "P119": "failover",
-    "P128": "token counting",
     "B10": "stateful Responses",
     "B11": "stateful Responses",
     "B12": "stateful Responses",
@@ -220,8 +218,6 @@ PENDING = {
     "B16": "stateful Responses",
     "B17": "stateful Responses",
     "B18": "stateful Responses",
-    "B54": "repair of refused requests",
-    "B55": "repair of refused requests",
     "B62": "adapters",
 }
 """Cases of capabilities that are still to come."""

@@ -105,6 +105,7 @@ def mended(refusal: Any, payload: dict[str, Any], status: int = 400) -> tuple[An
         ),
     ],
 )
+@pytest.mark.pitfall("P105", "B54")
 def test_b54_p105_a_parameter_that_is_named_is_left_out(
     refusal: Any, given: dict[str, Any], left: dict[str, Any], dropped: tuple[str, ...]
 ) -> None:
@@ -206,6 +207,7 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
 
 
 @pytest.mark.parametrize("refusal", [BAD_SIGNATURE, NO_THINKING], ids=["invalid", "missing"])
+@pytest.mark.pitfall("B55")
 def test_b55_thinking_is_left_out_and_a_running_loop_does_not_think_on(refusal: Any) -> None:
     said = {"role": "assistant", "content": [THINKING, USE]}
     redacted = {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "d"}]}

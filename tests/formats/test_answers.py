@@ -282,6 +282,7 @@ def test_null_counts_are_zero() -> None:
         ("tool_calls", {"tool_calls": [call("a")]}, "tool_use"),
         ("stop", {"tool_calls": [call("a")]}, "tool_use"),
         ("tool_calls", {"content": "x"}, "end_turn"),
+        ("tool_calls", {"content": "x", "tool_calls": []}, "end_turn"),
         ("length", {"tool_calls": [call("a")]}, "max_tokens"),
         ("function_call", {"function_call": {"name": "f", "arguments": "{}"}}, "tool_use"),
         ("eos", {"content": "x"}, "end_turn"),
@@ -290,7 +291,7 @@ def test_null_counts_are_zero() -> None:
         ("stop", {"refusal": "no"}, "refusal"),
     ],
 )
-@pytest.mark.pitfall("B33")
+@pytest.mark.pitfall("B32", "B33", "B34")
 def test_why_a_chat_answer_ended(finish: str | None, message: dict[str, Any], reason: str) -> None:
     found = chat_to_messages(chat(finish, **message))
     assert (found["stop_reason"], found["stop_sequence"]) == (reason, None)
@@ -691,7 +692,7 @@ def test_p64_signatures_are_carried_byte_for_byte() -> None:
     assert content["data"] == signature
 
 
-@pytest.mark.pitfall("P65")
+@pytest.mark.pitfall("P65", "B47")
 def test_p65_thinking_comes_before_what_it_led_to() -> None:
     found = chat_to_messages(
         chat("tool_calls", content="x", tool_calls=[call("a")], reasoning_content="r")
@@ -714,7 +715,7 @@ def test_p65_thinking_comes_before_what_it_led_to() -> None:
         {"reasoning": "r", "reasoning_content": None},
     ],
 )
-@pytest.mark.pitfall("P35", "P36")
+@pytest.mark.pitfall("P35", "P36", "B56")
 def test_p36_reasoning_is_read_in_all_spellings_and_p35_once(said: dict[str, Any]) -> None:
     found = chat_to_messages(chat(content="x", **said))
     assert found["content"] == [thinking("r"), text("x")]
@@ -959,7 +960,7 @@ def test_an_empty_list_of_calls_is_none() -> None:
         ("refusal", "content_filter"),
     ],
 )
-@pytest.mark.pitfall("P17", "P28", "B33")
+@pytest.mark.pitfall("P17", "P28", "B32", "B33")
 def test_p28_a_call_does_not_mask_another_end(reason: str, finish: str) -> None:
     found = messages_to_chat(messages(use("t"), reason=reason))
     assert found["choices"][0]["finish_reason"] == finish

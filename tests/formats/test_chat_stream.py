@@ -237,7 +237,7 @@ def test_stop_with_calls_is_tool_use() -> None:
     assert to_messages(chunk(tool_calls=[call(0, "{}", "a", "f")]), STOP).reason == "tool_use"
 
 
-@pytest.mark.pitfall("P18")
+@pytest.mark.pitfall("P18", "B34")
 def test_tool_calls_without_a_call_is_a_normal_end() -> None:
     assert to_messages(chunk(content="x", tool_calls=[]), CALLS).reason == "end_turn"
 
@@ -434,7 +434,7 @@ def text(index: int, *pieces: str) -> list[Event]:
     return [BlockStart(index, "text"), *(TextDelta(index, p) for p in pieces), BlockEnd(index)]
 
 
-@pytest.mark.pitfall("P23", "P24")
+@pytest.mark.pitfall("P23", "P24", "B31")
 def test_calls_count_from_zero_whatever_comes_before() -> None:
     """P23, P24: held by the validator."""
     thought = [BlockStart(0, "reasoning"), ReasoningDelta(0, "r"), BlockEnd(0)]
@@ -469,6 +469,7 @@ def test_usage_is_sent_only_when_asked_for() -> None:
     assert written(*text(0, "x"), include_usage=False).usage is None
 
 
+@pytest.mark.pitfall("P29")
 def test_usage_has_the_sums_of_the_buckets() -> None:
     usage = written(*text(0, "x")).usage
     assert usage == {

@@ -154,6 +154,7 @@ def test_p90_a_blocked_prompt_is_filtered_content() -> None:
 
 
 @pytest.mark.parametrize("content", [{}, None, {"role": "model"}, {"parts": None}, {"parts": []}])
+@pytest.mark.pitfall("B33")
 def test_content_may_be_missing(content: Any) -> None:
     value = answer(finish="MAX_TOKENS", candidate={"content": content})
     assert to_chat(value)["choices"][0]["finish_reason"] == "length"
@@ -169,7 +170,7 @@ def test_a_whole_answer_needs_no_finish_reason(reason: dict[str, Any]) -> None:
     assert observed(value).complete
 
 
-@pytest.mark.pitfall("P92")
+@pytest.mark.pitfall("P92", "B45")
 def test_p92_an_answer_that_went_wrong_is_refused() -> None:
     """P92: by the observer as well, so that it is seen on every path."""
     value = answer(

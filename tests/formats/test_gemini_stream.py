@@ -692,7 +692,7 @@ def words(index: int, *pieces: str, cite: Citation | None = None) -> list[Event]
 
 
 @PROVIDERS
-@pytest.mark.pitfall("P50", "P51", "P52", "P53", "P54")
+@pytest.mark.pitfall("P50", "P51", "P52", "P53", "P54", "B42")
 def test_p50_to_p54_what_gemini_clients_get_keeps_every_rule(case: Path) -> None:
     """P50 to P54: the judge has them all."""
     out, relay = translate(format_of(case), GEMINI, [(case / "upstream.sse").read_bytes()])
@@ -747,6 +747,7 @@ def test_p52_arguments_are_always_an_object(pieces: list[str], value: Any) -> No
     assert stream(*tool(0, *pieces)).tools[0].value == value
 
 
+@pytest.mark.pitfall("B49")
 def test_arguments_that_are_no_json_make_the_call_malformed() -> None:
     found = stream(*words(0, "Well."), *tool(1, '{"a":'), reason="tool_calls")
     assert (found.reason, found.tools, found.text) == ("MALFORMED_FUNCTION_CALL", [], "Well.")
@@ -762,7 +763,7 @@ def test_calls_without_ids_get_some() -> None:
     assert [each.id for each in tools] == ["call_R0001_0", "call_R0001_1"]
 
 
-@pytest.mark.pitfall("P51", "P83")
+@pytest.mark.pitfall("P51", "P83", "B43")
 def test_p51_state_goes_with_the_next_call_in_base64() -> None:
     """P51, P83: the first call only."""
     state = Opaque("sig", "s/+~", "acme", "m", "rs_1")

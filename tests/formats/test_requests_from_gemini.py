@@ -571,6 +571,7 @@ def test_server_tools_are_carried_by_their_field() -> None:
         ({}, None),
     ],
 )
+@pytest.mark.pitfall("B40")
 def test_modes_become_a_tool_choice(config: Any, choice: ToolChoice | None) -> None:
     assert read(toolConfig={"functionCallingConfig": config}).tool_choice == choice
 

@@ -127,6 +127,16 @@ def test_items_of_the_assistant_fold_into_one_turn() -> None:
     ]
 
 
+@pytest.mark.pitfall("B59")
+def test_the_assistants_content_is_a_text_or_a_list() -> None:
+    for typed in ({"type": "message"}, {}):
+        for content in ("x", [{"type": "output_text", "text": "x", "annotations": []}]):
+            said = {**typed, "role": "assistant", "content": content}
+            asked = [message("user", "q"), said, message("user", "well?")]
+            assert to_chat(asked)["messages"][1] == {"role": "assistant", "content": "x"}
+            assert to_messages(asked)["messages"][1] == {"role": "assistant", "content": "x"}
+
+
 @pytest.mark.pitfall("P102")
 def test_p102_a_reasoning_item_never_becomes_an_empty_message() -> None:
     reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
@@ -226,6 +236,14 @@ def test_p96_flat_tools_are_wrapped() -> None:
     body = to_messages("hi", tools=[described], tool_choice=choice)
     assert body["tools"] == [{"name": "f", "description": "d", "input_schema": TOOL["parameters"]}]
     assert body["tool_choice"] == {"type": "tool", "name": "f"}
+
+
+@pytest.mark.pitfall("B51")
+def test_a_flat_tool_may_have_nothing_but_its_name() -> None:
+    tool = {"type": "function", "name": "f"}
+    assert to_chat("hi", tools=[tool])["tools"] == [{"type": "function", "function": {"name": "f"}}]
+    [declared] = to_messages("hi", tools=[tool])["tools"]
+    assert declared == {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 
 
 def test_custom_tools_are_emulated_where_there_are_none() -> None:

@@ -118,6 +118,15 @@ def test_system_text_and_blocks_become_one_first_message() -> None:
     ]
 
 
+@pytest.mark.pitfall("B59")
+def test_the_assistants_content_is_a_text_or_a_list() -> None:
+    said = [
+        translate(USER, {"role": "assistant", "content": content}, USER)["messages"][1]
+        for content in ("x", [text("x")])
+    ]
+    assert said == [{"role": "assistant", "content": "x"}] * 2
+
+
 @pytest.mark.pitfall("P72")
 def test_p72_a_system_message_in_mid_conversation_keeps_its_place() -> None:
     """P72: text of the system after the beginning is kept, and in order."""

@@ -468,6 +468,7 @@ def test_p67_any_schema_gets_an_object_root(schema: Any) -> None:
     translate(tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}])
 
 
+@pytest.mark.pitfall("B51")
 def test_a_tool_without_parameters_gets_an_empty_object() -> None:
     tool = {"type": "function", "function": {"name": "f"}}
     assert translate(tools=[tool])["tools"][0]["input_schema"] == {
@@ -533,7 +534,7 @@ def test_p71_jpg_is_spelled_jpeg() -> None:
     assert block["source"]["media_type"] == "image/jpeg"
 
 
-@pytest.mark.pitfall("P71")
+@pytest.mark.pitfall("P71", "B48")
 def test_p71_http_urls_stay_urls() -> None:
     block = translate(image("https://x/a.jpg"))["messages"][0]["content"][0]
     assert block["source"] == {"type": "url", "url": "https://x/a.jpg"}
@@ -599,6 +600,16 @@ def test_p72_later_system_messages_keep_their_place() -> None:
     assert last[1]["text"] == "<system>three</system>"
 
 
+@pytest.mark.pitfall("B48")
+def test_system_blocks_stay_blocks_with_their_markers() -> None:
+    marker = {"type": "ephemeral"}
+    blocks = [
+        {"type": "text", "text": "one", "cache_control": marker},
+        {"type": "text", "text": "two"},
+    ]
+    assert translate({"role": "system", "content": blocks}, USER)["system"] == blocks
+
+
 def test_nothing_but_system_text_becomes_the_question() -> None:
     body = translate({"role": "system", "content": "do it"})
     assert body["messages"] == [{"role": "user", "content": "do it"}]
@@ -622,6 +633,15 @@ def test_prefill_is_refused_where_it_is_not() -> None:
 
 def test_a_conversation_without_content_is_refused() -> None:
     refused({"role": "user", "content": " "})
+
+
+@pytest.mark.pitfall("B59")
+def test_the_assistants_content_is_a_text_or_a_list() -> None:
+    said = [
+        translate(USER, {"role": "assistant", "content": content}, USER)["messages"][1]
+        for content in ("x", [{"type": "text", "text": "x"}])
+    ]
+    assert said == [{"role": "assistant", "content": "x"}] * 2
 
 
 def test_a_refusal_in_the_history_is_text() -> None:

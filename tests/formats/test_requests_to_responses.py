@@ -86,6 +86,7 @@ def output(call_id: str, said: Any) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": said}
 
 
+@pytest.mark.pitfall("B27")
 def test_a_short_request_says_what_it_said_and_stores_nothing() -> None:
     assert translate(model="gpt-4.1") == {
         "model": "gpt-4.1",
@@ -118,7 +119,7 @@ def test_a_conversation_of_system_text_alone_is_said_as_an_item() -> None:
     assert "instructions" not in body
 
 
-@pytest.mark.pitfall("P55", "P96", "P97", "B25")
+@pytest.mark.pitfall("P45", "P55", "P96", "P97", "B25")
 def test_p55_p96_each_part_of_a_turn_is_an_item_in_order() -> None:
     body = translate(
         USER,
@@ -193,7 +194,7 @@ def test_documents_and_images_in_the_users_words() -> None:
     ]
 
 
-@pytest.mark.pitfall("P103")
+@pytest.mark.pitfall("P103", "B24")
 def test_p103_long_ids_are_shortened_alike() -> None:
     """P103, and vector 18.8."""
     long = "t" * 80

@@ -149,7 +149,7 @@ def test_arguments_are_told_once(rest: bytes) -> None:
     assert events[-1] == Finish("tool_calls")
 
 
-@pytest.mark.pitfall("P48")
+@pytest.mark.pitfall("P48", "B22")
 def test_p48_parallel_calls_are_told_apart_by_their_output_index() -> None:
     stream = (
         CREATED
@@ -492,7 +492,7 @@ def test_p41_p42_one_terminal_event_for_every_end(
     assert [each["status"] for each in final["output"]] == ["completed", "completed", status]
 
 
-@pytest.mark.pitfall("P42")
+@pytest.mark.pitfall("P42", "B20")
 def test_p42_a_call_that_was_cut_is_incomplete() -> None:
     stream = written(*text_block(0, "a"), *tool_block(1, '{"a'), Finish("length"))
     read_responses(stream)
@@ -535,6 +535,7 @@ def test_empty_blocks_leave_no_items() -> None:
     assert last_response(stream)["output"] == []
 
 
+@pytest.mark.pitfall("P43", "P44")
 def test_reasoning_and_its_state() -> None:
     state = Opaque("sig", "native", "claude", "opus")
     stream = written(

@@ -152,6 +152,7 @@ async def counted_by_sdk(stand: Stand, fmt: str, model: str) -> int | None:
 
 @pytest.mark.parametrize("upstream", FORMATS)
 @pytest.mark.parametrize("fmt", COUNTS)
+@pytest.mark.pitfall("P128")
 async def test_p128_the_sdk_of_any_client_counts_in_front_of_any_provider(
     pair: Pair, fmt: str, upstream: str
 ) -> None:
@@ -170,6 +171,7 @@ async def test_p128_the_sdk_of_any_client_counts_in_front_of_any_provider(
 
 @pytest.mark.parametrize("upstream", FORMATS)
 @pytest.mark.parametrize("fmt", COUNTS)
+@pytest.mark.pitfall("P128")
 async def test_p128_where_the_provider_has_no_count_the_sdk_gets_ours(
     pair: Pair, fmt: str, upstream: str
 ) -> None:

@@ -63,6 +63,7 @@ async def ask(builder: StandBuilder, site: str, upstream: str) -> tuple[int, Any
     )
 
 
+@pytest.mark.pitfall("P87")
 async def test_a_gemini_provider_gets_the_content(matrix_builder: StandBuilder, site: str) -> None:
     matrix_builder.config["egress"] = {"allow_private_addresses": True}
     status, answer, (sent,) = await ask(matrix_builder, site, "gemini")
@@ -92,6 +93,7 @@ async def test_a_responses_provider_fetches_for_itself(
     assert document["file_url"] == f"{site}/document"
 
 
+@pytest.mark.pitfall("P87")
 async def test_addresses_inside_are_refused_unless_allowed(
     matrix_builder: StandBuilder, site: str
 ) -> None:

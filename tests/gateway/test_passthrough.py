@@ -51,6 +51,19 @@ async def test_the_request_differs_in_its_model_only(stand: Stand, fmt: str) -> 
     assert asked(fmt, received)["model"] == f"up-{fmt}"
 
 
+@pytest.mark.pitfall("B61")
+@pytest.mark.parametrize("stream", [False, True])
+async def test_typed_tools_get_nothing_added(stand: Stand, stream: bool) -> None:
+    tools = [
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+        {"type": "bash_20250124", "name": "bash"},
+        {"name": "f", "input_schema": {"type": "object"}},
+    ]
+    body = ask_body("messages", "messages", stream=stream, tools=tools)
+    await stand.gateway.ask("messages", body)
+    assert stand.messages.last.json() == body | {"model": "up-messages"}
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_model_named_inside_the_conversation_stays(stand: Stand, fmt: str) -> None:
     body = ask_body(fmt, fmt, question=f'say "model": "to-{fmt}"')
@@ -71,6 +84,7 @@ async def test_a_streaming_request_of_another_format_gets_nothing_added(
 
 
 @pytest.mark.parametrize("version", ["v1beta", "v1", "v1alpha"])
+@pytest.mark.pitfall("B63")
 async def test_a_gemini_model_may_hold_slashes_and_colons(stand: Stand, version: str) -> None:
     path, data = posted("gemini", ask_body("gemini", "gemini", model="direct/twins/a%2Fb/c:free"))
     async with stand.gateway.session.post(
@@ -84,6 +98,7 @@ async def test_a_gemini_model_may_hold_slashes_and_colons(stand: Stand, version:
     assert (await stand.gateway.row())["model"] == "a/b/c:free"
 
 
+@pytest.mark.pitfall("B58")
 async def test_a_streaming_chat_request_also_asks_for_usage(stand: Stand) -> None:
     body = ask_body("chat", "chat", stream=True)
     await stand.gateway.ask("chat", body)
@@ -250,7 +265,7 @@ async def test_only_safe_headers_of_the_provider_reach_the_client(
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.pitfall("P129")
+@pytest.mark.pitfall("P129", "B60")
 async def test_nothing_of_the_clients_own_reaches_the_provider(
     stand: Stand, fmt: str, upstream: str, stream: bool
 ) -> None:
@@ -399,6 +414,7 @@ async def test_a_compressed_answer_is_read_and_passed_on_plain(
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.pitfall("P124")
 async def test_a_compressed_stream_is_passed_on_plain(stand: Stand, fmt: str) -> None:
     plain = b"".join(FRAMES[fmt])
     packed = gzip.compress(plain)

@@ -25,6 +25,7 @@ BAD_SIGNATURE = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fmt", ["chat", "messages"])
+@pytest.mark.pitfall("P105", "B54")
 async def test_an_unsupported_parameter_is_left_out_once_and_said(
     stand: Stand, fmt: str, stream: bool
 ) -> None:
@@ -46,6 +47,7 @@ async def test_an_unsupported_parameter_is_left_out_once_and_said(
     assert (done["status"], done["http_status"], done["provider"]) == ("success", 200, "chatty")
 
 
+@pytest.mark.pitfall("B54")
 async def test_a_second_refusal_reaches_the_client(stand: Stand) -> None:
     also = {"error": {"message": "Unknown parameter: 'seed'.", "code": "unknown_parameter"}}
     stand.chat.enqueue(Whole(UNSUPPORTED, status=400))
@@ -63,6 +65,7 @@ async def test_a_refusal_that_cannot_be_mended_is_not_sent_again(stand: Stand) -
     assert len(stand.chat.requests) == 1
 
 
+@pytest.mark.pitfall("B55")
 async def test_reasoning_state_that_is_not_accepted_is_left_out_once(stand: Stand) -> None:
     """P63: also of a client of the provider's own format, whose body is else not touched."""
     thought = {"type": "thinking", "thinking": "t", "signature": "of another account"}

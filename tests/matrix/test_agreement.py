@@ -65,6 +65,7 @@ def comparable(answer: Answer) -> Answer:
 @PROVIDERS
 @CLIENTS
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.pitfall("B28", "B33")
 async def test_a_stream_and_a_whole_answer_are_one(
     matrix: Matrix, client: str, provider: str, case: Case
 ) -> None:

@@ -53,6 +53,7 @@ def counted(case: Case, *formats: str) -> Usage:
 @PROVIDERS
 @CLIENTS
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.pitfall("B33")
 async def test_what_a_provider_says_is_what_a_client_hears(
     matrix: Matrix, client: str, provider: str, case: Case, stream: bool
 ) -> None:
