@@ -15,6 +15,7 @@ from plexus_proxy.formats.events import (
     Event,
     Failure,
     Finish,
+    Logprobs,
     TextDelta,
     ToolInputDelta,
 )
@@ -49,7 +50,7 @@ class AnswerTool:
                 case BlockStart(kind="text"):
                     self._beside.add(event.index)
                     self._hold(event)
-                case TextDelta() | BlockEnd() if event.index in self._beside:
+                case TextDelta() | Logprobs() | BlockEnd() if event.index in self._beside:
                     self._hold(event)
                 case ToolInputDelta() if event.index == self._answer:
                     out.append(TextDelta(self._place, event.text))

@@ -194,6 +194,10 @@ class Conversation(Struct, kw_only=True):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    """Whether to tell how likely the answer's tokens were."""
+    top_logprobs: int | None = None
+    """And of how many other tokens at each place."""
     stop: tuple[str, ...] = ()
     response_format: ResponseFormat | None = None
     reasoning: ReasoningControl | None = None

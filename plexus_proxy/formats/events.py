@@ -93,6 +93,21 @@ class Search(Struct, frozen=True, gc=False):
     error: str = ""
 
 
+class Likelihood(Struct, frozen=True, gc=False):
+    """How likely a token was, as natural logarithm."""
+
+    token: str
+    logprob: float
+    octets: tuple[int, ...] | None = None
+    """The token's bytes: a token may be a part of a character."""
+
+
+class TokenLogprob(Struct, frozen=True, gc=False):
+    chosen: Likelihood
+    top: tuple[Likelihood, ...] = ()
+    """The likeliest tokens at this place."""
+
+
 class Event(Struct, frozen=True, gc=False):
     """Base of all canonical events."""
 
@@ -151,6 +166,14 @@ class Searched(Event, frozen=True, gc=False):
 
     index: int
     search: Search
+
+
+class Logprobs(Event, frozen=True, gc=False):
+    """Probabilities of tokens of a text block, each told once and in order: right before the delta
+    that holds the tokens, where that is known, else anywhere in the block."""
+
+    index: int
+    tokens: tuple[TokenLogprob, ...]
 
 
 class BlockEnd(Event, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from plexus_proxy.formats.events import (
     Failure,
     Finish,
     FinishReason,
+    Logprobs,
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
@@ -23,6 +24,7 @@ from plexus_proxy.formats.events import (
     Searched,
     Start,
     TextDelta,
+    TokenLogprob,
     ToolInputDelta,
     Usage,
     UsageUpdate,
@@ -42,6 +44,7 @@ class Block(Struct, kw_only=True):
     custom: bool = False
     citations: tuple[Citation, ...] = ()
     search: Search | None = None
+    logprobs: list[TokenLogprob] = []
 
 
 class Answer(Struct, kw_only=True):
@@ -93,6 +96,8 @@ def fold(events: Sequence[Event]) -> Answer:
                 blocks[event.index].citations += (event.citation,)
             case Searched():
                 blocks[event.index].search = event.search
+            case Logprobs():
+                blocks[event.index].logprobs += event.tokens
             case Start():
                 start = event
                 usage = event.usage
@@ -125,6 +130,8 @@ def unfold(answer: Answer) -> list[Event]:
     for index, block in enumerate(answer.blocks):
         start = BlockStart(index, block.kind, block.tool_id, block.tool_name, block.custom)
         events.append(start)
+        if block.logprobs:
+            events.append(Logprobs(index, tuple(block.logprobs)))
         if block.text:
             events.append(_DELTAS[block.kind](index, block.text))
         events += [CitationDelta(index, each) for each in block.citations]

@@ -2,22 +2,36 @@
 
 The machine has one state per open text block: what is held back because a stop sequence may have
 begun with it. A block's end lets go of that. The first sequence that is complete ends the answer:
-the text before it is the last, open blocks are closed, and nothing after it counts.
+the text before it is the last, open blocks are closed, and nothing after it counts. Probabilities
+of tokens wait for their text.
 """
 
 from collections.abc import Sequence
 
-from plexus_proxy.formats.events import BlockEnd, BlockStart, Event, Finish, TextDelta, UsageUpdate
+from plexus_proxy.formats.events import (
+    BlockEnd,
+    BlockStart,
+    Event,
+    Finish,
+    Logprobs,
+    TextDelta,
+    TokenLogprob,
+    UsageUpdate,
+)
 
 
 class Stops:
     """Events in, the same events out until a sequence is complete; then `hit` is set."""
 
-    __slots__ = ("_held", "_open", "_sequences", "hit")
+    __slots__ = ("_held", "_likely", "_open", "_room", "_sequences", "hit")
 
     def __init__(self, sequences: Sequence[str]) -> None:
         self._sequences = tuple(each for each in sequences if each)
         self._held: dict[int, str] = {}
+        self._likely: dict[int, list[TokenLogprob]] = {}
+        """Tokens whose text has not been let go."""
+        self._room: dict[int, int] = {}
+        """Characters let go beyond the last token that was."""
         self._open: dict[int, None] = {}
         self.hit = False
 
@@ -38,9 +52,14 @@ class Stops:
                     self._text(event, out)
                 case BlockEnd():
                     self._open.pop(event.index, None)
-                    if held := self._held.pop(event.index, ""):
+                    held = self._held.pop(event.index, "")
+                    if likely := self._likely.pop(event.index, None):
+                        out.append(Logprobs(event.index, tuple(likely)))
+                    if held:
                         out.append(TextDelta(event.index, held))
                     out.append(event)
+                case Logprobs() if event.index in self._held:
+                    self._likely.setdefault(event.index, []).extend(event.tokens)
                 case _:
                     out.append(event)
         return out
@@ -52,17 +71,31 @@ class Stops:
             kept = len(text) - self._begun(text)
             self._held[delta.index] = text[kept:]
             if kept:
-                out.append(TextDelta(delta.index, text[:kept]))
+                self._let_go(delta.index, text[:kept], out)
             return
         at, sequence = found
         if at:
-            out.append(TextDelta(delta.index, text[:at]))
+            self._let_go(delta.index, text[:at], out)
         for index in self._open:
             if index != delta.index and self._held.get(index):
-                out.append(TextDelta(index, self._held[index]))
+                self._let_go(index, self._held[index], out)
             out.append(BlockEnd(index))
         out.append(Finish("stop", sequence))
         self.hit = True
+
+    def _let_go(self, index: int, text: str, out: list[Event]) -> None:
+        """The text, and before it the tokens that are whole with it."""
+        if likely := self._likely.get(index):
+            room = self._room.get(index, 0) + len(text)
+            count = 0
+            while count < len(likely) and len(likely[count].chosen.token) <= room:
+                room -= len(likely[count].chosen.token)
+                count += 1
+            self._room[index] = room
+            if count:
+                out.append(Logprobs(index, tuple(likely[:count])))
+                del likely[:count]
+        out.append(TextDelta(index, text))
 
     def _first(self, text: str) -> tuple[int, str] | None:
         """Where the sequence begins that is complete first, and which it is."""

@@ -631,7 +631,6 @@ def test_the_format_of_the_answer_is_read(config: Any, wanted: Any) -> None:
 def test_what_no_other_format_can_say_is_named() -> None:
     config = {
         "responseMimeType": "text/x.enum",
-        "logprobs": 1,
         "responseLogprobs": False,
         "speechConfig": {},
         "mediaResolution": "MEDIA_RESOLUTION_LOW",
@@ -646,7 +645,6 @@ def test_what_no_other_format_can_say_is_named() -> None:
     ) == [
         "store",
         "brandNew",
-        "generationConfig.logprobs",
         "generationConfig.mediaResolution",
         "toolConfig.retrievalConfig",
         "tools.functionDeclarations.response",

@@ -67,7 +67,6 @@ DONE_HERE: Mapping[tuple[str, str], str] = {
 REASONS: Mapping[tuple[str, str], str] = {
     ("gemini", "generationConfig.thinkingConfig.includeThoughts"): _SHOWS,
     ("responses", "reasoning.summary"): _SHOWS,
-    ("responses", "include"): "what it lists comes if it can be had, and is missing if not",
     ("responses", "store"): "the provider's server is never asked to store",
     ("messages", "thinking (adaptive)"): "how much to think is the model's own choice already",
 }

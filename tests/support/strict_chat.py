@@ -15,6 +15,7 @@ FIELDS = {
     "response_format", "reasoning_effort", "verbosity", "service_tier", "user",
     "prompt_cache_key", "seed", "n", "presence_penalty", "frequency_penalty",
     "web_search_options",
+    "logprobs", "top_logprobs",
 }  # fmt: skip
 MESSAGE_FIELDS = {
     "system": {"role", "content"},
@@ -45,6 +46,10 @@ def _problems(body: dict[str, Any], reasons: bool) -> Iterator[str]:
         yield f"Unrecognized request argument: {name}"
     if "max_tokens" in body and "max_completion_tokens" in body:
         yield "max_tokens and max_completion_tokens exclude each other"
+    if "top_logprobs" in body and body.get("logprobs") is not True:
+        yield "top_logprobs: needs logprobs"
+    if not 0 <= body.get("top_logprobs", 0) <= 20:
+        yield "top_logprobs: must be between 0 and 20"
     if len(body.get("stop", [])) > 4:
         yield "stop: at most 4"
     if not 0 <= body.get("temperature", 0) <= 2:

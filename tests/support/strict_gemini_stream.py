@@ -30,6 +30,7 @@ STATUSES = {
 }
 KEEPALIVE = {"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": 0}]}
 SAME = {"modelVersion", "responseId"}
+CANDIDATE_MAY = {"index", "finishReason", "groundingMetadata", "logprobsResult"}
 COUNTS = {"promptTokenCount", "candidatesTokenCount", "totalTokenCount"}
 MORE_COUNTS = {
     "cachedContentTokenCount",
@@ -117,7 +118,7 @@ class _Gemini:
         answer.model = chunk["modelVersion"]
         assert len(chunk["candidates"]) == 1, "one candidate (P89)"
         candidate = chunk["candidates"][0]
-        _keys("a candidate", candidate, {"content"}, {"index", "finishReason", "groundingMetadata"})
+        _keys("a candidate", candidate, {"content"}, CANDIDATE_MAY)
         assert candidate.get("index", 0) == 0
         content = candidate["content"]
         _keys("content (P53)", content, {"role", "parts"})
@@ -134,8 +135,21 @@ class _Gemini:
             assert candidate["finishReason"] in REASONS, candidate["finishReason"]
             assert answer.usage is not None, "the last chunk has usage"
             answer.reason = candidate["finishReason"]
+        if "logprobsResult" in candidate:
+            self.logprobs(candidate["logprobsResult"])
         if "groundingMetadata" in candidate:
             self.grounding(candidate["groundingMetadata"])
+
+    def logprobs(self, result: dict[str, Any]) -> None:
+        _keys("logprobsResult", result, {"chosenCandidates", "topCandidates"})
+        chosen, tops = result["chosenCandidates"], result["topCandidates"]
+        assert len(chosen) == len(tops), "as many of one as of the other"
+        assert chosen, "logprobs without tokens"
+        for each in (*chosen, *(top for at in tops for top in at["candidates"])):
+            _keys("a token", each, {"token", "logProbability"}, {"tokenId"})
+            assert isinstance(each["token"], str), "token"
+            assert isinstance(each["logProbability"], float | int), "logProbability"
+        self.answer.logprobs += chosen
 
     def part(self, part: dict[str, Any], may_be_empty: bool) -> None:
         answer = self.answer

@@ -9,7 +9,7 @@ import json
 from collections.abc import Set
 from typing import Any
 
-from support.strict_streams import Answer, Tool, records
+from support.strict_streams import Answer, Tool, check_token, records
 
 RESPONSE = {
     "id", "object", "created_at", "status", "error", "incomplete_details", "instructions", "model",
@@ -102,7 +102,9 @@ def check_item(item: dict[str, Any]) -> None:
         assert item["role"] == "assistant"
         for part in item["content"]:
             if part["type"] == "output_text":
-                _keys("output_text", part, {"type", "text", "annotations"}, {"logprobs"})
+                _keys("output_text", part, {"type", "text", "annotations", "logprobs"})
+                for each in part["logprobs"]:
+                    check_token(each)
                 for each in part["annotations"]:
                     fields = {"type", "start_index", "end_index", "url", "title"}
                     _keys("annotation", each, fields)
@@ -146,6 +148,8 @@ class _Item:
         self.text = ""
         self.steps: list[str] = []
         """Of a search."""
+        self.likely: list[dict[str, Any]] = []
+        """Tokens that deltas of the current part have told."""
         self.told = False
         """The `…done` of the current part or of the arguments has come."""
         self.done: dict[str, Any] | None = None
@@ -223,12 +227,20 @@ class _Stream:
     def on_response_output_text_delta(self, event: dict[str, Any]) -> None:
         fields = {"type", "sequence_number", "item_id", "output_index", "content_index", "delta"}
         _keys("event", event, fields | {"logprobs"})
+        for each in event["logprobs"]:
+            check_token(each)
+        self._part(event, "output_text").likely += event["logprobs"]
         self._delta(self._part(event, "output_text"), event)
         self.answer.text += event["delta"]
 
     def on_response_output_text_done(self, event: dict[str, Any]) -> None:
         item = self._part(event, "output_text")
         assert event["text"] == item.text, "done repeats the deltas"
+        for each in event["logprobs"]:
+            check_token(each)
+        assert event["logprobs"][: len(item.likely)] == item.likely, "done repeats the tokens"
+        item.likely = []
+        self.answer.logprobs += event["logprobs"]
         item.told = True
 
     def on_response_output_text_annotation_added(self, event: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 FIELDS = {
     "model", "input", "instructions", "stream", "store", "include", "max_output_tokens",
     "temperature", "top_p", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning",
-    "metadata", "service_tier", "user", "prompt_cache_key", "max_tool_calls",
+    "top_logprobs", "metadata", "service_tier", "user", "prompt_cache_key", "max_tool_calls",
 }  # fmt: skip
 PARTS = {
     "user": {"input_text", "input_image", "input_file", "input_audio"},

@@ -36,6 +36,7 @@ class Answer:
     states: list[str] = field(default_factory=list)
     """Signatures and encrypted reasoning, in order."""
     tools: list[Tool] = field(default_factory=list)
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
     citations: list[dict[str, Any]] = field(default_factory=list)
     cited: list[tuple[str, str]] = field(default_factory=list)
     """Messages: the text of the block and the address of every citation."""
@@ -80,6 +81,17 @@ def _keys(what: str, value: Any, required: Set[str], optional: Set[str] = frozen
     assert isinstance(value, dict), f"{what} is no object: {value!r}"
     assert required <= value.keys(), f"{what} lacks {required - value.keys()}"
     assert value.keys() <= required | optional, f"{what}: {value.keys() - required - optional}?"
+
+
+def check_token(token: dict[str, Any]) -> None:
+    """Of the logprobs of Chat Completions and of Responses."""
+    _keys("a token", token, {"token", "logprob", "bytes", "top_logprobs"})
+    for top in token["top_logprobs"]:
+        _keys("a likely token", top, {"token", "logprob", "bytes"})
+    for each in (token, *token["top_logprobs"]):
+        assert isinstance(each["token"], str), "token"
+        assert isinstance(each["logprob"], float | int), "logprob"
+        assert all(0 <= octet <= 255 for octet in each["bytes"] or ()), "bytes"
 
 
 def _json(what: str, text: str) -> Any:
@@ -180,6 +192,7 @@ class _Chat:
         assert chunk.get("usage") is None, "usage outside the usage chunk (P29)"
         choice = choices[0]
         _keys("a choice", choice, {"index", "delta", "finish_reason"}, {"logprobs"})
+        self.logprobs(choice.get("logprobs"))
         assert choice["index"] == 0
         assert self.answer.reason is None, "a choice after the finish chunk"
         _keys("delta (P26)", choice["delta"], set(), _DELTAS)
@@ -188,6 +201,16 @@ class _Chat:
             assert choice["finish_reason"] in _CHAT_REASONS, choice["finish_reason"]
             assert choice["delta"] == {}, "the finish chunk has an empty delta"
             self.answer.reason = choice["finish_reason"]
+
+    def logprobs(self, found: dict[str, Any] | None) -> None:
+        if found is None:
+            return
+        _keys("logprobs", found, {"content", "refusal"})
+        assert found["refusal"] is None
+        assert found["content"], "logprobs without tokens"
+        for each in found["content"]:
+            check_token(each)
+        self.answer.logprobs += found["content"]
 
     def usage(self, chunk: dict[str, Any]) -> None:
         assert self.include_usage is not False, "usage was not asked for (P30)"

@@ -54,6 +54,9 @@ def _chat(answer: dict[str, Any]) -> Iterator[str]:
     for index, choice in enumerate(answer["choices"]):
         if choice.keys() != {"index", "message", "finish_reason", "logprobs"}:
             yield f"choice: {sorted(choice)}"
+        for each in (choice["logprobs"] or {}).get("content", []):
+            if each.keys() != {"token", "logprob", "bytes", "top_logprobs"}:
+                yield f"logprobs: {sorted(each)}"
         if choice["index"] != index or choice["finish_reason"] not in CHAT_REASONS:
             yield f"index or finish_reason {choice['finish_reason']!r}"
         yield from _chat_message(choice["message"], choice["finish_reason"])

@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat.usage import WireUsage
-from plexus_proxy.formats.events import Citation
+from plexus_proxy.formats.events import Citation, TokenLogprob
+from plexus_proxy.formats.logprobs import read_tokens
 from plexus_proxy.formats.sse import Frame
 
 
@@ -65,10 +66,15 @@ class Delta(Struct, frozen=True, gc=False):
     reasoning_details: Raw | UnsetType = UNSET
 
 
+class Logprobs(Struct, frozen=True, gc=False):
+    content: Raw | UnsetType = UNSET
+
+
 class Choice(Struct, frozen=True, gc=False):
     index: int | None = None
     delta: Delta | None = None
     finish_reason: str | None = None
+    logprobs: Raw | UnsetType = UNSET
     usage: WireUsage | None = None
     """ext"""
     error: Raw | UnsetType = UNSET
@@ -96,6 +102,7 @@ DONE = b"[DONE]"
 _NULL = b"null"
 _NO_ERROR = (_NULL, b"{}", b"[]", b'""', b"false", b"0")
 _CHUNK = msgspec.json.Decoder(Chunk)
+_LOGPROBS = msgspec.json.Decoder(Logprobs)
 _STRING = msgspec.json.Decoder(str)
 
 
@@ -139,6 +146,14 @@ def text_of(content: str | Sequence[Part] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.text or "" for part in content)
+
+
+def logprobs_of(value: Raw | UnsetType) -> tuple[TokenLogprob, ...]:
+    """Of the tokens of the text."""
+    if value is UNSET or bytes(value) == _NULL:
+        return ()
+    found = bodies.known(_LOGPROBS, value)
+    return () if found is None else read_tokens(found.content)
 
 
 def citations_of(annotations: Sequence[Annotation] | None) -> Iterator[Citation]:

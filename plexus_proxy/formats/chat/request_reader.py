@@ -107,6 +107,8 @@ class _Reading:
             seed=request.seed,
             presence_penalty=request.presence_penalty,
             frequency_penalty=request.frequency_penalty,
+            logprobs=request.logprobs,
+            top_logprobs=request.top_logprobs,
             stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
             response_format=self._response_format(),
             reasoning=self._reasoning_control(),

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats import openai
+from plexus_proxy.formats import logprobs, openai
 from plexus_proxy.formats.chat import types as wire
 from plexus_proxy.formats.chat.capabilities import capabilities_of
 from plexus_proxy.formats.chat.turns import messages_of
@@ -50,6 +50,7 @@ class _Writing:
             choice = "none"
         tools = [self._tool(each) for each in offered]
         limit = conversation.max_output_tokens
+        likely, top = logprobs.asked(conversation, crossing, known=known.sampling)
         user, key = conversation.user, conversation.prompt_cache_key
         return wire.Request(
             model=crossing.model,
@@ -61,6 +62,8 @@ class _Writing:
             seed=conversation.seed,
             presence_penalty=self._penalty("presence_penalty", conversation.presence_penalty),
             frequency_penalty=self._penalty("frequency_penalty", conversation.frequency_penalty),
+            logprobs=likely or None,
+            top_logprobs=top or None,
             stop=self._stop(),
             tools=tools or None,
             tool_choice=choice,

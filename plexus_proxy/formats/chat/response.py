@@ -2,6 +2,7 @@
 object"; chat-completions.md §6 of the design notes."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -22,8 +23,9 @@ from plexus_proxy.formats.chat.reasons import ERROR, read_reason, write_reason
 from plexus_proxy.formats.chat.types import ReasoningDetail
 from plexus_proxy.formats.chat.usage import WrittenUsage, known_usage, write_usage
 from plexus_proxy.formats.conversation import Crossing
-from plexus_proxy.formats.events import Citation, Event, Opaque
+from plexus_proxy.formats.events import Citation, Event, Opaque, TokenLogprob
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
+from plexus_proxy.formats.logprobs import write_tokens
 from plexus_proxy.formats.refusals import error_of_answer
 
 _encode = msgspec.json.Encoder().encode
@@ -35,6 +37,7 @@ class _Choice(Struct, frozen=True):
     index: int | None = None
     message: chunks.Delta | None = None
     finish_reason: str | None = None
+    logprobs: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
     """ext: beside the finish reason "error"."""
 
@@ -63,7 +66,7 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     answer = Answer(
         id=completion.id or "",
         model=completion.model or crossing.model,
-        blocks=_blocks(message, crossing),
+        blocks=_blocks(message, list(chunks.logprobs_of(choice.logprobs)), crossing),
         reason="refusal" if reason == "stop" and message.refusal else reason,
         stop_sequence=None,
         usage=known_usage(completion.usage),
@@ -71,11 +74,11 @@ def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     return unfold(answer)
 
 
-def _blocks(message: chunks.Delta, crossing: Crossing) -> list[Block]:
+def _blocks(message: chunks.Delta, likely: list[TokenLogprob], crossing: Crossing) -> list[Block]:
     blocks = [_thought(part.text, part.opaque, crossing) for part in read_reasoning(message)]
     if text := chunks.text_of(message.content):
         citations = tuple(chunks.citations_of(message.annotations))
-        blocks.append(Block(kind="text", text=text, citations=citations))
+        blocks.append(Block(kind="text", text=text, citations=citations, logprobs=likely))
     if message.refusal:
         blocks.append(Block(kind="refusal", text=message.refusal))
     for call in message.tool_calls or ():
@@ -155,10 +158,15 @@ class _WrittenMessage(Struct, frozen=True):
     function_call: _WrittenFunction | UnsetType = UNSET
 
 
+class _WrittenLogprobs(Struct, frozen=True):
+    content: Any
+    refusal: None = None
+
+
 class _WrittenChoice(Struct, frozen=True):
     index: int
     message: _WrittenMessage
-    logprobs: None
+    logprobs: Raw
     finish_reason: str
 
 
@@ -175,6 +183,7 @@ def write_response(events: Sequence[Event], crossing: Crossing) -> bytes:
     """See Format.write_response. Raises the error of a Failure among the events."""
     answer = fold(events)
     message = _message(answer, crossing)
+    likely = [each for block in answer.of("text") for each in block.logprobs]
     reason: str = write_reason(answer.reason)
     if message.function_call is not UNSET and reason == "tool_calls":
         reason = "function_call"
@@ -184,10 +193,15 @@ def write_response(events: Sequence[Event], crossing: Crossing) -> bytes:
             object="chat.completion",
             created=crossing.created_s,
             model=answer.model,
-            choices=[_WrittenChoice(0, message, None, reason)],
+            choices=[_WrittenChoice(0, message, write_logprobs(likely), reason)],
             usage=write_usage(answer.usage_or_estimate(crossing)),
         )
     )
+
+
+def write_logprobs(tokens: Sequence[TokenLogprob]) -> Raw:
+    """Of a choice; null if there are none."""
+    return bodies.raw(_WrittenLogprobs(write_tokens(tokens)) if tokens else None)
 
 
 def _message(answer: Answer, crossing: Crossing) -> _WrittenMessage:

@@ -33,10 +33,12 @@ from plexus_proxy.formats.events import (
     Failure,
     Finish,
     FinishReason,
+    Logprobs,
     ReasoningDelta,
     ReasoningSignature,
     Start,
     TextDelta,
+    TokenLogprob,
     ToolInputDelta,
     Usage,
     UsageUpdate,
@@ -146,7 +148,7 @@ class ChatReader:
         choice = chunks.first_choice(chunk)
         if choice is not None:
             if choice.delta is not None:
-                self._delta(choice.delta, events)
+                self._delta(choice, choice.delta, events)
             if choice.finish_reason == ERROR:
                 self._done = True
                 return [*events, Failure(error_of_choice(choice.error, in_stream=True))]
@@ -182,7 +184,7 @@ class ChatReader:
         events.append(Finish("refusal" if reason == "stop" and self._refused else reason))
         return events
 
-    def _delta(self, delta: chunks.Delta, events: list[Event]) -> None:
+    def _delta(self, choice: chunks.Choice, delta: chunks.Delta, events: list[Event]) -> None:
         if not (
             delta.reasoning_content is UNSET
             and delta.reasoning is UNSET
@@ -190,7 +192,10 @@ class ChatReader:
         ):
             for part in read_reasoning(delta):
                 self._reasoning(part, events)
-        if text := chunks.text_of(delta.content):
+        text = chunks.text_of(delta.content)
+        if likely := chunks.logprobs_of(choice.logprobs):
+            self._likely(likely, has_text=bool(text), events=events)
+        if text:
             events.append(TextDelta(self._plain("text", events), text))
             self._chars += len(text)
         for citation in chunks.citations_of(delta.annotations):
@@ -203,6 +208,15 @@ class ChatReader:
         if delta.function_call is not None:
             tool = self._tools.get(_FUNCTION_CALL) or self._new_tool(_FUNCTION_CALL, "", False)
             self._function(tool, delta.function_call, events)
+
+    def _likely(
+        self, tokens: tuple[TokenLogprob, ...], *, has_text: bool, events: list[Event]
+    ) -> None:
+        """Tokens of the text beside them, else of the open text."""
+        if has_text:
+            events.append(Logprobs(self._plain("text", events), tokens))
+        elif self._open is not None and self._open_kind == "text":
+            events.append(Logprobs(self._open, tokens))
 
     def _plain(self, kind: _Plain, events: list[Event]) -> int:
         """The index of the open block of `kind`, opened if need be."""

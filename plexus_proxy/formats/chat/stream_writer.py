@@ -18,7 +18,7 @@ from plexus_proxy.formats import ids
 from plexus_proxy.formats.chat.errors import error_body
 from plexus_proxy.formats.chat.reasoning import write_call_state, write_detail
 from plexus_proxy.formats.chat.reasons import write_reason
-from plexus_proxy.formats.chat.response import write_annotation
+from plexus_proxy.formats.chat.response import write_annotation, write_logprobs
 from plexus_proxy.formats.chat.usage import write_usage
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import (
@@ -29,11 +29,13 @@ from plexus_proxy.formats.events import (
     Event,
     Failure,
     Finish,
+    Logprobs,
     ReasoningDelta,
     ReasoningSignature,
     Searched,
     Start,
     TextDelta,
+    TokenLogprob,
     ToolInputDelta,
     Usage,
     UsageUpdate,
@@ -125,6 +127,7 @@ class ChatWriter:
         "_crossing",
         "_head",
         "_identity",
+        "_likely",
         "_output_chars",
         "_reasonings",
         "_tail",
@@ -139,6 +142,8 @@ class ChatWriter:
         self._calls = 0
         self._call_state: Raw | UnsetType = UNSET
         """The extra_content of the next call."""
+        self._likely: tuple[TokenLogprob, ...] = ()
+        """Of the tokens of the text that comes next."""
         self._reasonings = 0
         self._chars = 0
         """Characters of text so far."""
@@ -147,6 +152,16 @@ class ChatWriter:
 
     def feed(self, event: Event) -> bytes:
         return self._WRITE[type(event)](self, event)
+
+    def _chunk_of_tokens(self, delta: bytes) -> bytes:
+        """A chunk that tells how likely the tokens were of which it has been told."""
+        likely, self._likely = self._likely, ()
+        return b'%b%b,"logprobs":%b,"finish_reason":null}]%b' % (
+            self._head,
+            delta,
+            bytes(write_logprobs(likely)),
+            self._tail,
+        )
 
     def _chunk(self, delta: bytes, finish_reason: bytes = b"null") -> bytes:
         return b'%b%b,"logprobs":null,"finish_reason":%b}]%b' % (
@@ -190,11 +205,17 @@ class ChatWriter:
         if self._blocks[event.index].kind == "refusal":
             return self._chunk(_encode(_Delta(refusal=text)))
         self._chars += len(text)
+        if self._likely:
+            return self._chunk_of_tokens(b'{"content":%b}' % _encode(text))
         return b'%b{"content":%b},"logprobs":null,"finish_reason":null}]%b' % (
             self._head,
             _encode(text),
             self._tail,
         )
+
+    def _logprobs(self, event: Logprobs) -> bytes:
+        self._likely += event.tokens
+        return b""
 
     def _reasoning(self, event: ReasoningDelta) -> bytes:
         self._output_chars += len(event.text)
@@ -249,7 +270,7 @@ class ChatWriter:
         for each in block.citations:
             written = write_annotation(each, block.chars_before, self._chars)
             self._annotations.append(Raw(_encode(written)))
-        return b""
+        return self._chunk_of_tokens(_NOTHING) if self._likely and block.kind == "text" else b""
 
     def _usage_update(self, event: UsageUpdate) -> bytes:
         self._usage = event.usage
@@ -279,6 +300,7 @@ class ChatWriter:
         ToolInputDelta: _input,
         CitationDelta: _citation,
         Searched: _searched,
+        Logprobs: _logprobs,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
         Finish: _finish,

@@ -250,6 +250,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     stop: list[str] | None = None
     tools: list[Tool] | None = None
     tool_choice: str | ToolChoice | None = None
@@ -278,6 +280,8 @@ class SentRequest(Struct, frozen=True, kw_only=True):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     n: int | None = None
     stop: str | list[str] | None = None
     tools: list[Raw] | None = None

@@ -50,6 +50,7 @@ class Candidate(Struct, frozen=True, gc=False, rename="camel"):
     finish_message: str | None = None
     index: int | None = None
     grounding_metadata: Raw | UnsetType = UNSET
+    logprobs_result: Raw | UnsetType = UNSET
 
 
 class PromptFeedback(Struct, frozen=True, gc=False, rename="camel"):

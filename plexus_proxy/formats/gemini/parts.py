@@ -3,7 +3,8 @@
 Parts are written as text comes. A call waits until it is whole, and until those that began before
 it are written. State waits for the next call, which carries it; if none comes, or other state, it
 gets a text part of its own without text. Arguments that are no JSON cannot be written: such a call
-is left out and the answer ends as a malformed one. Searches and citations wait for the end.
+is left out and the answer ends as a malformed one. Searches, citations and probabilities wait for
+the end.
 
 Source: Gemini API reference, "Part"; translation rules §15.4.
 """
@@ -22,18 +23,21 @@ from plexus_proxy.formats.events import (
     CitationDelta,
     Event,
     Finish,
+    Logprobs,
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
     Searched,
     Start,
     TextDelta,
+    TokenLogprob,
     ToolInputDelta,
     Usage,
     UsageUpdate,
 )
 from plexus_proxy.formats.fold import estimated
 from plexus_proxy.formats.gemini.grounding import WrittenGrounding
+from plexus_proxy.formats.gemini.likely import WrittenLogprobs, write_logprobs
 from plexus_proxy.formats.gemini.reasons import MALFORMED, STOP, write_reason
 from plexus_proxy.formats.gemini.usage import WrittenUsage, write_usage
 
@@ -70,6 +74,7 @@ class _Candidate(Struct, frozen=True, rename="camel"):
     finish_reason: str
     index: int
     grounding_metadata: WrittenGrounding | UnsetType
+    logprobs_result: WrittenLogprobs | UnsetType
 
 
 class _Answer(Struct, frozen=True, rename="camel"):
@@ -117,6 +122,7 @@ class PartsWriter:
         "_grounding",
         "_head",
         "_in_thought",
+        "_likely",
         "_malformed",
         "_model",
         "_output_chars",
@@ -144,6 +150,7 @@ class PartsWriter:
         self._in_thought = False
         """The last part is a thought."""
         self._grounding = WrittenGrounding()
+        self._likely: list[TokenLogprob] = []
         self._malformed = False
         """A call has been left out."""
         self._output_chars = 0
@@ -226,6 +233,10 @@ class PartsWriter:
         self._grounding.searched(event.search)
         return b""
 
+    def _logprobs(self, event: Logprobs) -> bytes:
+        self._likely += event.tokens
+        return b""
+
     def _block_end(self, event: BlockEnd) -> bytes:
         block = self._blocks.pop(event.index)
         if block.start.kind == "tool":
@@ -277,7 +288,8 @@ class PartsWriter:
             reason = MALFORMED
         usage = self._usage or estimated(self._output_chars, self._crossing)
         grounding = UNSET if self._grounding.is_empty else self._grounding
-        candidate = _Candidate(_Content("model", parts), reason, 0, grounding)
+        likely = write_logprobs(self._likely) if self._likely else UNSET
+        candidate = _Candidate(_Content("model", parts), reason, 0, grounding, likely)
         return _encode(
             _Answer((candidate,), write_usage(usage), self._model, self._crossing.response_id)
         )
@@ -291,6 +303,7 @@ class PartsWriter:
         ToolInputDelta: _input,
         CitationDelta: _citation,
         Searched: _searched,
+        Logprobs: _logprobs,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
     }

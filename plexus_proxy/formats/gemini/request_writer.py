@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from plexus_proxy.errors import BadRequest
+from plexus_proxy.formats import logprobs
 from plexus_proxy.formats.conversation import Conversation, Crossing, Text, Tool, ToolChoice
 from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.gemini import thinking
@@ -152,6 +153,7 @@ class _Writing:
         if plan.lost:
             self._lose("reasoning")
         temperature = conversation.temperature
+        likely, top = logprobs.asked(conversation, self._crossing, known=True)
         config = wire.GenerationConfig(
             temperature=None if temperature is None else min(temperature, _MAX_TEMPERATURE),
             top_p=conversation.top_p,
@@ -161,6 +163,8 @@ class _Writing:
             seed=conversation.seed,
             presence_penalty=conversation.presence_penalty,
             frequency_penalty=conversation.frequency_penalty,
+            response_logprobs=likely or None,
+            logprobs=top or None,
             thinking_config=plan.config,
         )
         wanted = conversation.response_format

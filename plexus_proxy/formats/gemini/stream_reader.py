@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from plexus_proxy.errors import Garbled, PlexusError, Refused
 from plexus_proxy.formats import arguments, ids
@@ -27,6 +27,7 @@ from plexus_proxy.formats.events import (
     Failure,
     Finish,
     FinishReason,
+    Logprobs,
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
@@ -40,6 +41,7 @@ from plexus_proxy.formats.fold import final_reason
 from plexus_proxy.formats.gemini import answers
 from plexus_proxy.formats.gemini.errors import read_error
 from plexus_proxy.formats.gemini.grounding import Citations
+from plexus_proxy.formats.gemini.likely import read_logprobs
 from plexus_proxy.formats.gemini.reasons import UNSPECIFIED, read_reason
 from plexus_proxy.formats.gemini.usage import WireUsage, merge_usage, read_usage
 from plexus_proxy.formats.sse import Frame
@@ -150,6 +152,8 @@ class GeminiReader:
                     self._fail(error, events)
                     return
                 self._part(part, events)
+        if candidate.logprobs_result is not UNSET and self._open_kind == "text":
+            self._likely(candidate.logprobs_result, events)
         word = candidate.finish_reason
         if not word or word == UNSPECIFIED:
             return
@@ -158,6 +162,15 @@ class GeminiReader:
             self._fail(reason, events)
         else:
             self._finish = reason
+
+    def _likely(self, result: Raw, events: list[Event]) -> None:
+        """Tokens of the open text: before the last of it, if that came with them."""
+        tokens = read_logprobs(result)
+        if self._open is None or not tokens:
+            return
+        last = events[-1] if events else None
+        at = len(events) - 1 if isinstance(last, TextDelta) else len(events)
+        events.insert(at, Logprobs(self._open, tokens))
 
     def _fail(self, error: PlexusError, events: list[Event]) -> None:
         self._done = True

@@ -119,6 +119,8 @@ class GenerationConfig(_Wire, frozen=True, kw_only=True):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    response_logprobs: bool | None = None
+    logprobs: int | None = None
     response_mime_type: str | None = None
     response_schema: Raw | UnsetType = UNSET
     response_json_schema: Raw | UnsetType = UNSET

@@ -129,7 +129,7 @@ class _Writing:
         for field in ("verbosity", "prompt_cache_key", "metadata", "seed"):
             if getattr(conversation, field) is not None:
                 self._lose(field)
-        for field in ("presence_penalty", "frequency_penalty"):
+        for field in ("presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"):
             if getattr(conversation, field):
                 self._lose(field)
         crossing.legacy_functions = conversation.legacy_functions

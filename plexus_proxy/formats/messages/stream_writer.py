@@ -26,6 +26,7 @@ from plexus_proxy.formats.events import (
     Event,
     Failure,
     Finish,
+    Logprobs,
     ReasoningDelta,
     ReasoningSignature,
     Searched,
@@ -214,6 +215,10 @@ class MessagesWriter:
         self._output_chars += len(event.text)
         return b'%b"partial_json":%b}}\n\n' % (self._delta_head, _encode(event.text))
 
+    def _nothing(self, event: Logprobs) -> bytes:
+        """The format cannot tell."""
+        return b""
+
     def _citation(self, event: CitationDelta) -> bytes:
         """A citation of a block that has no text yet has nothing to stand on."""
         if self._waits(event.index, event) or not self._on_wire:
@@ -285,6 +290,7 @@ class MessagesWriter:
         ToolInputDelta: _input,
         CitationDelta: _citation,
         Searched: _searched,
+        Logprobs: _nothing,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
         Finish: _finish,

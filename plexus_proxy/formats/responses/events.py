@@ -17,6 +17,7 @@ class Piece(Struct, frozen=True, gc=False):
     text: str | None = None
     refusal: str | None = None
     annotations: list["Annotation"] | None = None
+    logprobs: Raw | UnsetType = UNSET
 
 
 class Annotation(Struct, frozen=True, gc=False):
@@ -88,6 +89,7 @@ class SentEvent(Struct, frozen=True, gc=False):
     summary_index: int = 0
     item_id: str | None = None
     delta: str | None = None
+    logprobs: Raw | UnsetType = UNSET
     text: str | None = None
     refusal: str | None = None
     arguments: str | None = None

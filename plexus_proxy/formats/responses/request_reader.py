@@ -50,6 +50,7 @@ _NEUTRAL = frozenset((b"null", b"false", b"0", b"{}", b"[]", b'"disabled"'))
 _FIELD_NAMES = {
     "tools.schema": "tools.parameters",
     "response_format.schema": "text.format.schema",
+    "logprobs": "include",
     "response_format": "text.format",
     "verbosity": "text.verbosity",
     "effort": "reasoning.effort",
@@ -150,6 +151,8 @@ class _Reading:
             max_output_tokens=request.max_output_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
+            logprobs=wire.LOGPROBS in (request.include or ()) or None,
+            top_logprobs=request.top_logprobs,
             response_format=self._response_format(),
             reasoning=self._reasoning_control(),
             user=request.safety_identifier or request.user,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from plexus_proxy.errors import BadRequest
-from plexus_proxy.formats import openai
+from plexus_proxy.formats import logprobs, openai
 from plexus_proxy.formats.chat.capabilities import capabilities_of
 from plexus_proxy.formats.conversation import (
     Audio,
@@ -70,7 +70,9 @@ class _Writing:
         tools: list[wire.FunctionTool | wire.CustomTool | wire.WebSearchTool] = [
             self._tool(each) for each in offered_tools(conversation, crossing, search=search)
         ]
+        likely, top = logprobs.asked(conversation, crossing, known=known.sampling)
         include = [_ENCRYPTED] if known.efforts else []
+        include += [wire.LOGPROBS] if likely else []
         if search is not None:
             tools.append(_web_search(search))
             include.append(_SOURCES)
@@ -82,6 +84,7 @@ class _Writing:
             store=False,
             instructions=instructions,
             include=include or None,
+            top_logprobs=top or None,
             max_output_tokens=None if limit is None else max(limit, wire.MIN_OUTPUT_TOKENS),
             temperature=self._sampling("temperature", conversation.temperature),
             top_p=self._sampling("top_p", conversation.top_p),

@@ -12,6 +12,7 @@ from plexus_proxy.formats import envelope, ids
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Citation, Event, Opaque
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
+from plexus_proxy.formats.logprobs import read_tokens, write_tokens
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.errors import ResponseError
@@ -64,7 +65,8 @@ def read_item(item: wire.Item, crossing: Crossing) -> Iterator[Block]:
                 elif part.text:
                     found = (read_citation(each) for each in part.annotations or ())
                     citations = tuple(each for each in found if each is not None)
-                    yield Block(kind="text", text=part.text, citations=citations)
+                    likely = list(read_tokens(part.logprobs))
+                    yield Block(kind="text", text=part.text, citations=citations, logprobs=likely)
         case "function_call" | "custom_tool_call":
             name = item.name or ""
             yield Block(
@@ -110,7 +112,7 @@ class WrittenAnnotation(Struct, frozen=True, tag="url_citation"):
 class WrittenText(Struct, frozen=True, tag="output_text"):
     text: str
     annotations: list[WrittenAnnotation] = []
-    logprobs: list[str] = []
+    logprobs: Sequence[Any] = ()
 
 
 class WrittenRefusal(Struct, frozen=True, tag="refusal"):
@@ -287,7 +289,11 @@ def _is_written(block: Block, crossing: Crossing) -> bool:
 def _part(block: Block) -> WrittenText | WrittenRefusal:
     if block.kind == "refusal":
         return WrittenRefusal(block.text)
-    return WrittenText(block.text, write_annotations(block.citations, len(block.text)))
+    return WrittenText(
+        block.text,
+        write_annotations(block.citations, len(block.text)),
+        write_tokens(block.logprobs),
+    )
 
 
 def write_annotations(citations: Iterable[Citation], length: int) -> list[WrittenAnnotation]:

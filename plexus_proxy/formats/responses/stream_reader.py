@@ -12,6 +12,7 @@ Source: OpenAI API reference, "Streaming events"; translation rules §15.2, §15
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec import Raw, UnsetType
 from msgspec.structs import replace
 
 from plexus_proxy.errors import Garbled
@@ -24,6 +25,7 @@ from plexus_proxy.formats.events import (
     Event,
     Failure,
     Finish,
+    Logprobs,
     ReasoningDelta,
     ReasoningSignature,
     Searched,
@@ -33,6 +35,7 @@ from plexus_proxy.formats.events import (
     UsageUpdate,
 )
 from plexus_proxy.formats.fold import final_reason
+from plexus_proxy.formats.logprobs import read_tokens
 from plexus_proxy.formats.refusals import read_refusal
 from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.observer import CALLS
@@ -57,7 +60,7 @@ _WHOLE_PART = -1
 class _Block:
     """An open block."""
 
-    __slots__ = ("citations", "index", "kind", "piece", "pieces", "told")
+    __slots__ = ("citations", "index", "kind", "likely", "piece", "pieces", "told")
 
     def __init__(self, index: int, kind: BlockKind) -> None:
         self.index = index
@@ -68,6 +71,8 @@ class _Block:
         """Of reasoning: "summary" or "content", whichever came first; the other repeats it."""
         self.piece = 0
         self.citations = 0
+        self.likely = 0
+        """Tokens whose probabilities have been passed on."""
 
 
 class ResponsesReader:
@@ -193,6 +198,11 @@ class ResponsesReader:
         if whole is not None and len(whole) > block.told:
             self._tell(block, whole[block.told :], events)
 
+    def _make_up_tokens(self, block: _Block, whole: Raw | UnsetType, events: list[Event]) -> None:
+        if missing := read_tokens(whole)[block.likely :]:
+            block.likely += len(missing)
+            events.append(Logprobs(block.index, missing))
+
     # Items
 
     def _item_added(self, event: wire.SentEvent, events: list[Event]) -> None:
@@ -235,6 +245,8 @@ class ResponsesReader:
         if block is None:
             return
         self._refused = self._refused or block.kind == "refusal"
+        if block.kind == "text":
+            self._make_up_tokens(block, part.logprobs, events)
         self._make_up(block, part.refusal or part.text, events)
         for annotation in (part.annotations or ())[block.citations :]:
             self._cite(block, annotation, events)
@@ -257,12 +269,16 @@ class ResponsesReader:
     def _text(self, event: wire.SentEvent, events: list[Event]) -> None:
         block = self._block((event.output_index, event.content_index), "text", events)
         if block is not None:
+            if likely := read_tokens(event.logprobs):
+                block.likely += len(likely)
+                events.append(Logprobs(block.index, likely))
             self._tell(block, event.delta or "", events)
 
     def _text_done(self, event: wire.SentEvent, events: list[Event]) -> None:
         if event.text:
             block = self._block((event.output_index, event.content_index), "text", events)
             if block is not None:
+                self._make_up_tokens(block, event.logprobs, events)
                 self._make_up(block, event.text, events)
 
     def _refusal(self, event: wire.SentEvent, events: list[Event]) -> None:

@@ -23,17 +23,20 @@ from plexus_proxy.formats.events import (
     Event,
     Failure,
     Finish,
+    Logprobs,
     Opaque,
     ReasoningDelta,
     ReasoningSignature,
     Searched,
     Start,
     TextDelta,
+    TokenLogprob,
     ToolInputDelta,
     Usage,
     UsageUpdate,
 )
 from plexus_proxy.formats.fold import Block, estimated, final_reason
+from plexus_proxy.formats.logprobs import write_tokens
 from plexus_proxy.formats.responses.errors import response_error
 from plexus_proxy.formats.responses.reasons import write_end
 from plexus_proxy.formats.responses.response import (
@@ -72,7 +75,17 @@ class _Message:
 class _Open:
     """An open block and what has been told of it."""
 
-    __slots__ = ("citations", "head", "number", "opaque", "part", "start", "texts")
+    __slots__ = (
+        "citations",
+        "head",
+        "likely",
+        "number",
+        "opaque",
+        "part",
+        "start",
+        "texts",
+        "told",
+    )
 
     def __init__(self, start: BlockStart) -> None:
         self.start = start
@@ -84,6 +97,9 @@ class _Open:
         """A delta event up to the delta."""
         self.texts: list[str] = []
         self.citations: list[Citation] = []
+        self.likely: list[TokenLogprob] = []
+        self.told = 0
+        """How many of them deltas have told."""
         self.opaque: Opaque | None = None
 
     @property
@@ -192,9 +208,10 @@ class ResponsesWriter:
             return opening + self._event(
                 b"response.refusal.delta", b"%b%b" % (block.head, _encode(event.text))
             )
+        tokens = _next_tokens(block) if block.likely else _NO_TOKENS
         return opening + self._event(
             b"response.output_text.delta",
-            b'%b%b,"logprobs":[]' % (block.head, _encode(event.text)),
+            b'%b%b,"logprobs":%b' % (block.head, _encode(event.text), tokens),
         )
 
     def _open_part(self, block: _Open) -> bytes:
@@ -285,6 +302,10 @@ class ResponsesWriter:
             )
         )
 
+    def _logprobs(self, event: Logprobs) -> bytes:
+        self._blocks[event.index].likely += event.tokens
+        return b""
+
     def _block_end(self, event: BlockEnd) -> bytes:
         block = self._blocks.pop(event.index)
         if block.number < 0:
@@ -307,7 +328,7 @@ class ResponsesWriter:
             done = self._event(b"response.refusal.done", b'%b"refusal":%b' % (place, _encode(text)))
         else:
             annotations = write_annotations(block.citations, len(text))
-            part = WrittenText(text, annotations)
+            part = WrittenText(text, annotations, write_tokens(block.likely))
             told = [
                 self._event(
                     b"response.output_text.annotation.added",
@@ -317,7 +338,7 @@ class ResponsesWriter:
             ]
             done = b"".join(told) + self._event(
                 b"response.output_text.done",
-                b'%b"text":%b,"logprobs":[]' % (place, _encode(text)),
+                b'%b"text":%b,"logprobs":%b' % (place, _encode(text), _encode(part.logprobs)),
             )
         message.parts[block.part] = part
         return done + self._event(
@@ -412,6 +433,7 @@ class ResponsesWriter:
         ToolInputDelta: _input,
         CitationDelta: _citation,
         Searched: _searched,
+        Logprobs: _logprobs,
         BlockEnd: _block_end,
         UsageUpdate: _usage_update,
         Finish: _finish,
@@ -419,9 +441,16 @@ class ResponsesWriter:
     }
 
 
+_NO_TOKENS = b"[]"
 _UNDECIDED = frozenset((UsageUpdate, Finish))
 _ARGUMENTS = b"response.function_call_arguments.delta"
 _INPUT = b"response.custom_tool_call_input.delta"
+
+
+def _next_tokens(block: _Open) -> bytes:
+    """The tokens that no delta has told yet."""
+    tokens, block.told = block.likely[block.told :], len(block.likely)
+    return _encode(write_tokens(tokens))
 
 
 def _as_block(block: _Open) -> Block:

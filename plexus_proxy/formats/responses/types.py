@@ -13,6 +13,8 @@ from plexus_proxy.formats.websearch import UserLocation
 
 TOOL_NAME_CHARS = 64
 MIN_OUTPUT_TOKENS = 16
+LOGPROBS = "message.output_text.logprobs"
+"""Of `include`."""
 
 
 class CacheBreakpoint(Struct, frozen=True, omit_defaults=True):
@@ -149,6 +151,7 @@ class SentRequest(Struct, frozen=True, kw_only=True):
     include: list[str] | None = None
     stream: bool | None = None
     max_output_tokens: int | None = None
+    top_logprobs: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     tools: list[Raw] | None = None
@@ -306,6 +309,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     store: bool | UnsetType = UNSET
     instructions: str | None = None
     include: list[str] | None = None
+    top_logprobs: int | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
