@@ -292,6 +292,16 @@ def test_odd_shapes_lose_no_text(odd: Any) -> None:
     assert TextDelta(0, "a") in read(GEMINI, frame)
 
 
+def test_tokens_beside_a_forced_answer_are_told_only_if_there_is_none() -> None:
+    beside: list[Event] = [BlockStart(0, "text"), Logprobs(0, (HI,)), TextDelta(0, "Hi")]
+    beside.append(BlockEnd(0))
+    call = [BlockStart(1, "tool", "t", "structured_output"), BlockEnd(1)]
+    told, _ = kept_of([*beside, *call, Finish("tool_calls")], crossing(answer_tool=True))
+    assert told == [BlockStart(0, "text"), BlockEnd(0), Finish("stop")]
+    told, _ = kept_of([*beside, Finish("stop")], crossing(answer_tool=True))
+    assert told == [*beside, Finish("stop")]
+
+
 def tokens_of(events: list[Event]) -> list[str]:
     told = [each.tokens for each in events if isinstance(each, Logprobs)]
     return [token.chosen.token for tokens in told for token in tokens]
