@@ -218,7 +218,6 @@ PENDING = {
     "B16": "stateful Responses",
     "B17": "stateful Responses",
     "B18": "stateful Responses",
-    "B62": "adapters",
 }
 """Cases of capabilities that are still to come."""
 

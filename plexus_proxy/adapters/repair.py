@@ -1,7 +1,8 @@
 """What to change in a payload that a provider has refused with a 400 it explains itself.
 
-Two kinds of refusal can be repaired without changing what is asked: a parameter that only tunes the
-answer, and reasoning state that the provider does not accept. Pure; when and how often a repaired
+Three kinds of refusal can be repaired without changing what is asked: a parameter that only tunes
+the answer, reasoning state that the provider does not accept, and Anthropic's tool search at a
+server that has none (the tools themselves stay). Pure; when and how often a repaired
 payload is tried again is the caller's business. Sources: error messages of OpenAI, Anthropic,
 Gemini and vLLM; translation.md §10 and pitfall P105 of the design notes.
 """
@@ -11,9 +12,18 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 
-from plexus_proxy.adapters.payload import Fields, read_fields, value_at, with_value, without, write
+from plexus_proxy.adapters.payload import (
+    Fields,
+    read_fields,
+    read_items,
+    read_value,
+    value_at,
+    with_value,
+    without,
+    write,
+)
 from plexus_proxy.adapters.state import without_state
 from plexus_proxy.errors import Refused
 
@@ -45,6 +55,9 @@ _STATE_REFUSALS = re.compile(
     r"|item with id '(?:rs|fc|msg)_[^']*' not found",
     re.IGNORECASE,
 )
+_TOOL_SEARCH_REFUSAL = re.compile(r"unknown server-tool shorthand", re.IGNORECASE)
+"""OpenRouter's words, July 2026."""
+_TOOL_SEARCH = "tool_search_tool_"
 _CODES = ("unsupported_parameter", "unknown_parameter", "unsupported_value", "extra_forbidden")
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _ESSENTIAL = frozenset(
@@ -78,7 +91,22 @@ def repaired(fault: Refused, body: bytes) -> Repair | None:
     if _STATE_REFUSALS.search(f"{fault.code} {fault.message}"):
         found = without_state(payload)
         return None if found is payload else Repair(bytes(write(found)), (STATE,))
+    if _TOOL_SEARCH_REFUSAL.search(fault.message):
+        return _without_tool_search(payload)
     return _without_parameters(fault, payload)
+
+
+def _without_tool_search(payload: Fields) -> Repair | None:
+    tools = read_items(payload.get("tools"))
+    kept = [tool for tool in tools if not _is_tool_search(tool)]
+    if not kept or len(kept) == len(tools):
+        return None
+    return Repair(bytes(write({**payload, "tools": write(kept)})), ("tools",))
+
+
+def _is_tool_search(tool: Raw) -> bool:
+    kind = read_value((read_fields(tool) or {}).get("type"))
+    return isinstance(kind, str) and kind.startswith(_TOOL_SEARCH)
 
 
 def _without_parameters(fault: Refused, payload: Fields) -> Repair | None:

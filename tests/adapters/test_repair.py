@@ -277,3 +277,14 @@ def test_a_payload_without_state_is_not_sent_again() -> None:
     payloads: list[dict[str, Any]] = [{"messages": [USER]}, {"input": "x"}, {"contents": []}, {}]
     for payload in payloads:
         assert mended(BAD_SIGNATURE, payload) == (None, ())
+
+
+@pytest.mark.pitfall("B62")
+def test_b62_tool_search_is_left_out_where_it_is_unknown() -> None:
+    """The tools it would have searched are all declared anyway."""
+    refusal = {"error": {"message": "Unknown server-tool shorthand: tool_search_tool_regex"}}
+    search = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
+    tool: dict[str, Any] = {"name": "f", "input_schema": {"type": "object"}}
+    assert mended(refusal, {"tools": [search, tool]}) == ({"tools": [tool]}, ("tools",))
+    assert mended(refusal, {"tools": [search]}) == (None, ())
+    assert mended(refusal, {"tools": [tool]}) == (None, ())
