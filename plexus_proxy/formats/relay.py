@@ -347,10 +347,11 @@ class _Memory:
     """Collects what `Remembered` is made of while events pass, and marks the ids of the calls that
     it will be found by."""
 
-    __slots__ = ("_chars", "_opaque", "_order", "_said", "_texts", "_tool_ids")
+    __slots__ = ("_chars", "_has_calls", "_opaque", "_order", "_said", "_texts", "_tool_ids")
 
     def __init__(self) -> None:
         self._chars = 0
+        self._has_calls = False
         self._said: list[str] = []
         self._tool_ids: list[str] = []
         self._order: dict[int, int] = {}
@@ -369,9 +370,10 @@ class _Memory:
         return event
 
     def _block_start(self, event: BlockStart) -> Event:
-        if event.kind == "tool" and event.tool_id:
-            self._tool_ids.append(event.tool_id)
-            if self._order:
+        if event.kind == "tool":
+            self._has_calls = True
+            if event.tool_id and self._order:
+                self._tool_ids.append(event.tool_id)
                 return replace(event, tool_id=mark(event.tool_id))
         elif event.kind == "reasoning":
             self._order[event.index] = self._chars
@@ -395,6 +397,8 @@ class _Memory:
         )
         if parts and self._tool_ids:
             return Remembered(tuple(self._tool_ids), parts)
+        if self._has_calls:
+            return None
         text = "".join(self._said)
         if self._opaque and text.strip():  # without calls, text alone need never be sent back
             return Remembered((text_anchor(text),), parts)

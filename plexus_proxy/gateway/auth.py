@@ -21,6 +21,11 @@ class Caller(Struct, frozen=True, gc=False):
     key_name: str
     attribution: str | None
 
+    @property
+    def owner(self) -> str:
+        """Whose conversations are told apart: people may share a key by attribution."""
+        return f"{self.key_name}:{self.attribution}" if self.attribution else self.key_name
+
 
 def authenticate(
     headers: Mapping[str, str], query: Mapping[str, str], snapshot: Snapshot

@@ -191,7 +191,7 @@ class Dispatcher:
         crossing.echo = conversation.echo
         conversation, sought = unmarked(conversation)
         if sought.anchors and exchange.caller is not None:
-            crossing.remembered = await self._vault.fetch(exchange.caller.key_name, sought)
+            crossing.remembered = await self._vault.fetch(exchange.caller.owner, sought)
         if urls := remote_urls(conversation, provider.inlines):
             fetched = await fetch(
                 urls, max_bytes=egress.media_bytes, allow_private=egress.allow_private_addresses

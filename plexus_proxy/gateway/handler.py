@@ -157,7 +157,7 @@ class Gateway:
         """Keep reasoning the client may not echo; before the answer ends, so that it is there
         when the client's next request comes."""
         if exchange.caller is not None:
-            await self._vault.keep(exchange.caller.key_name, found)
+            await self._vault.keep(exchange.caller.owner, found)
 
 
 def _dropped(exchange: Exchange) -> dict[str, str]:

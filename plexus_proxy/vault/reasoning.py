@@ -9,7 +9,7 @@ What anchors are, and how a request says which it needs, is in `formats/anchors.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aiohttp import web
@@ -33,10 +33,12 @@ COMMIT_S = 0.3
 """How long the end of an answer waits for its reasoning to be committed."""
 MISS_S = 1.0
 """How long a request waits for reasoning that must have been kept."""
+LOOK_S = 0.2
+"""How long it waits for a database to say whether there is any."""
 CLEAN_S = 300.0
 _POLL_S = 0.05
 _ABSENT_MS = 60_000
-_MAX_PENDING_ROWS = 2000
+_MAX_PENDING_BYTES = 64 * 1024 * 1024
 
 
 class ReasoningVault:
@@ -58,6 +60,7 @@ class ReasoningVault:
         self._max_stored_bytes = max_stored_bytes
         self._memory = Memory(MAX_MEMORY_BYTES)
         self._pending: list[Row] = []
+        self._pending_bytes = 0
         self._committing = asyncio.Lock()
 
     async def keep(self, key_name: str, remembered: Remembered) -> None:
@@ -68,8 +71,10 @@ class ReasoningVault:
         expires_at_ms = _now_ms() + self._ttl_ms
         for anchor in remembered.anchors:
             self._memory.put((key_name, anchor), Kept(remembered.parts, expires_at_ms))
-        if len(self._pending) < _MAX_PENDING_ROWS:
-            self._pending += self._store.rows(key_name, remembered, expires_at_ms)
+        if self._pending_bytes < _MAX_PENDING_BYTES:
+            rows = self._store.rows(key_name, remembered, expires_at_ms)
+            self._pending += rows
+            self._pending_bytes += sum(row["size_bytes"] for row in rows)
         commit = tasks.spawn(self.commit(), name="keep reasoning")
         await asyncio.wait([commit], timeout=self._commit_s)
 
@@ -80,7 +85,7 @@ class ReasoningVault:
         turns share a transaction.
         """
         async with self._committing:
-            rows, self._pending = self._pending, []
+            rows, self._pending, self._pending_bytes = self._pending, [], 0
             if not rows:
                 return
             try:
@@ -102,14 +107,17 @@ class ReasoningVault:
                 missing.append(anchor)
         if not missing:
             return found
+        answered = False
+        is_awaited = not sought.awaited.isdisjoint(missing)
         try:
-            async with asyncio.timeout(self._miss_s):
+            async with asyncio.timeout(self._miss_s if is_awaited else LOOK_S):
                 while True:
                     stored = await self._store.fetch(key_name, missing, now_ms)
                     for anchor, kept in stored.items():
                         self._memory.put((key_name, anchor), kept)
                         found[anchor] = kept.parts
                     missing = [anchor for anchor in missing if anchor not in stored]
+                    answered = True
                     if sought.awaited.isdisjoint(missing):
                         break
                     await asyncio.sleep(_POLL_S)
@@ -118,10 +126,17 @@ class ReasoningVault:
         except Unavailable as error:
             _log.warning("kept reasoning cannot be fetched: %s", error or type(error).__name__)
             return found
-        absent = Kept((), now_ms + _ABSENT_MS)
-        for anchor in missing:
-            self._memory.put((key_name, anchor), absent)
+        if answered:  # a database that said nothing has not said no
+            self._note_absent(key_name, missing)
         return found
+
+    def _note_absent(self, key_name: str, anchors: Sequence[str]) -> None:
+        """Unless something was kept while the database was asked."""
+        now_ms = _now_ms()
+        absent = Kept((), now_ms + _ABSENT_MS)
+        for anchor in anchors:
+            if self._memory.get((key_name, anchor), now_ms) is None:
+                self._memory.put((key_name, anchor), absent)
 
     async def clean(self) -> None:
         """Delete what has expired or is too much."""

@@ -40,6 +40,7 @@ class VaultStore:
                 "expires_at_ms": expires_at_ms,
             }
             for anchor in remembered.anchors
+            if "\0" not in anchor  # which PostgreSQL cannot hold
         ]
 
     async def insert(self, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from plexus_proxy.config.model import Config, Key
 from plexus_proxy.config.snapshot import Snapshot, snapshot_of
 from plexus_proxy.crypto import Secret
 from plexus_proxy.errors import Unauthenticated
-from plexus_proxy.gateway.auth import authenticate
+from plexus_proxy.gateway.auth import Caller, authenticate
 
 
 def _credential(place: str, secret: str) -> tuple[dict[str, str], str]:
@@ -208,3 +208,9 @@ async def test_twenty_thousand_configured_keys_serve_the_last_one(
         )
         assert reply.status == 200
         assert (await stand.gateway.row())["key_name"] == "key19999"
+
+
+def test_people_who_share_a_key_are_told_apart() -> None:
+    """By what is kept of their conversations."""
+    owners = {Caller("app", None).owner, Caller("app", "ann").owner, Caller("app", "bob").owner}
+    assert len(owners) == 3

@@ -212,3 +212,58 @@ async def test_without_the_database_the_process_still_remembers(
         await vault.keep("alice", TURN)
         found = await vault.fetch("alice", sought("call_1", "unknown"))
     assert found == {"call_1": TURN.parts}
+
+
+class Hanging(SlowStore):
+    """Does not answer while it hangs."""
+
+    hangs = True
+
+    async def fetch(self, key_name: str, anchors: Any, now_ms: int) -> Any:
+        if self.hangs:
+            await asyncio.sleep(20)
+        return await super().fetch(key_name, anchors, now_ms)
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+async def test_a_database_that_did_not_answer_has_not_said_no(
+    database: Database, monkeypatch: pytest.MonkeyPatch, awaited: bool
+) -> None:
+    monkeypatch.setattr(reasoning, "LOOK_S", 0.05)
+    await vault_of(database).keep("alice", TURN)
+    store = Hanging(database)
+    vault = ReasoningVault(store, miss_s=0.1)
+    assert await vault.fetch("alice", sought("call_1", awaited=awaited)) == {}
+    store.hangs = False
+    assert await vault.fetch("alice", sought("call_1")) == {"call_1": TURN.parts}
+
+
+async def test_what_is_kept_while_the_database_is_asked_stays(database: Database) -> None:
+    store = SlowStore(database)
+    store.allowed.set()
+    vault = ReasoningVault(store)
+    first = asyncio.ensure_future(vault.fetch("alice", sought("call_1")))
+    await asyncio.sleep(0)
+    await vault.keep("alice", TURN)
+    await first
+    assert await vault.fetch("alice", sought("call_1")) == {"call_1": TURN.parts}
+
+
+async def test_an_anchor_that_no_database_can_hold_costs_no_other(database: Database) -> None:
+    await vault_of(database).keep("alice", Remembered(("a\0", "call_1"), (PART,)))
+    assert await vault_of(database).fetch("alice", sought("call_1")) == {"call_1": (PART,)}
+
+
+async def test_what_waits_for_a_database_that_hangs_is_bounded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasoning, "_MAX_PENDING_BYTES", 2000)
+    store = SlowStore(database)
+    vault = ReasoningVault(store, commit_s=0.01)
+    thought = (Reasoning(text="x" * 900),)
+    for number in range(20):
+        await vault.keep("alice", Remembered((f"call_{number}",), thought))
+    store.allowed.set()
+    await vault.commit()
+    anchors = [f"call_{number}" for number in range(20)]
+    assert 2 <= len(await vault_of(database).fetch("alice", sought(*anchors))) <= 4
