@@ -31,7 +31,7 @@ _REPAIRABLE = (400, 422)
 STATE = "reasoning"
 """How the loss of reasoning state is named."""
 
-_NAME = r"['\"`]?(?P<name>[A-Za-z_][\w.]*)['\"`]?"
+_NAME = r"['\"`]?(?<![\w.])(?P<name>[A-Za-z_][\w.]{0,80})(?![\w.])['\"`]?"
 _REFUSALS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -60,18 +60,22 @@ _TOOL_SEARCH_REFUSAL = re.compile(r"unknown server-tool shorthand", re.IGNORECAS
 _TOOL_SEARCH = "tool_search_tool_"
 _CODES = ("unsupported_parameter", "unknown_parameter", "unsupported_value", "extra_forbidden")
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_ESSENTIAL = frozenset(
+_TUNING = frozenset(
     (
-        *("model", "messages", "input", "contents", "prompt", "stream", "n", "max_tokens"),
-        *("system", "instructions", "systemInstruction", "stop", "stop_sequences"),
-        *("tools", "tool_choice", "toolConfig", "functions", "function_call"),
-        *("response_format", "text", "text.format", "generationConfig"),
-        *("generationConfig.responseSchema", "generationConfig.responseJsonSchema"),
-        *("generationConfig.responseMimeType", "generationConfig.candidateCount"),
-        "generationConfig.stopSequences",
+        *("temperature", "top_p", "top_k", "min_p", "seed", "logit_bias", "logprobs"),
+        *("top_logprobs", "presence_penalty", "frequency_penalty", "repetition_penalty"),
+        *("user", "safety_identifier", "metadata", "labels", "store", "service_tier", "speed"),
+        *("prompt_cache_key", "prompt_cache_retention", "cache_control", "context_management"),
+        *("truncation", "verbosity", "text.verbosity", "parallel_tool_calls", "stream_options"),
+        *("include", "reasoning", "reasoning_effort", "thinking", "output_config.effort"),
+        *("generationConfig.seed", "generationConfig.topK", "generationConfig.topP"),
+        *("generationConfig.temperature", "generationConfig.presencePenalty"),
+        *("generationConfig.frequencyPenalty", "generationConfig.logprobs"),
+        *("generationConfig.responseLogprobs", "generationConfig.thinkingConfig"),
+        "generationConfig.mediaResolution",
     )
 )
-"""Without these another question would be answered."""
+"""What the same question is answered without. All else is the question."""
 
 
 class Repair(Struct, frozen=True):
@@ -119,7 +123,7 @@ def _without_parameters(fault: Refused, payload: Fields) -> Repair | None:
             continue
         if instead is not None and path in _LENGTHS and instead[1] in _LENGTHS:
             patched = with_value(without(patched, path), instead[1], value)
-        elif path not in _ESSENTIAL:
+        elif path in _TUNING:
             patched = without(patched, path)
             dropped.append(path)
     return None if patched is payload else Repair(bytes(write(patched)), tuple(dropped))

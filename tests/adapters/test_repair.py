@@ -127,7 +127,12 @@ def test_a_length_goes_by_the_name_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["model", "messages", "tools", "tool_choice", "response_format", "stream", "stop", "n"]
+    "name",
+    [
+        *("model", "messages", "tools", "tool_choice", "response_format", "stream", "stop", "n"),
+        *("previous_response_id", "conversation", "cachedContent", "system_instruction"),
+        *("safetySettings", "mcp_servers", "suffix", "max_completion_tokens"),
+    ],
 )
 def test_what_the_question_needs_is_never_left_out(name: str) -> None:
     message = f"Unsupported parameter: '{name}' is not supported with this model."
