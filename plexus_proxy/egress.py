@@ -26,6 +26,9 @@ MAX_URLS = 50
 _REDIRECTS = range(300, 400)
 _DENIED = (
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's metadata, on a public address
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+    ipaddress.ip_network("3fff::/20"),  # documentation (RFC 9637)
     ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 of networks' own (RFC 8215)
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -8,6 +8,8 @@ Gemini 3 on 560) and "Audio understanding" (32 a second); OpenAI, "Realtime cost
 import binascii
 import math
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from plexus_proxy.tokens.pictures import Family, has_resolutions
 
@@ -19,9 +21,11 @@ _MAX_PAGES = 1000
 """More than any provider takes: a file that says more is not believed."""
 _LOOK_BYTES = 768 * 1024
 """So much of both ends of a file is looked at: it need not be unpacked whole, and says it there."""
-_PAGE_TREE = re.compile(
-    rb"/Type\s*/Pages\b[^>]{0,400}?/Count\s+(\d{1,6})|/Count\s+(\d{1,6})[^>]{0,400}?/Type\s*/Pages\b"
-)
+_PAGE_TREE = re.compile(rb"/Type\s{0,8}/Pages\b")
+_COUNT = re.compile(rb"/Count\s{1,8}(\d{1,6})(?!\d)")
+_NEAR_BYTES = 400
+"""A tree's count stands in the same dictionary."""
+_MAX_TREES = 1000
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 
 _TEXT_TOKENS_PER_PAGE = 1500
@@ -47,12 +51,19 @@ def pages_in(data: str) -> int:
     """Of a file in base64; at least 1."""
     size = bytes_in(data)
     head, tail = _ends(data)
-    trees = [int(first or second) for first, second in _PAGE_TREE.findall(head + b"\n" + tail)]
-    if counts := [count for count in trees if 0 < count <= _MAX_PAGES]:
+    if counts := list(_tree_counts(head + b"\n" + tail)):
         return max(counts)
     if seen := len(_PAGE.findall(head)) + len(_PAGE.findall(tail)):
         return min(seen, _MAX_PAGES)
     return min(max(1, math.ceil(size / _BYTES_PER_PAGE)), _MAX_PAGES)
+
+
+def _tree_counts(ends: bytes) -> Iterator[int]:
+    for tree in islice(_PAGE_TREE.finditer(ends), _MAX_TREES):
+        near = ends[max(0, tree.start() - _NEAR_BYTES) : tree.end() + _NEAR_BYTES]
+        for found in _COUNT.finditer(near):
+            if 0 < (count := int(found[1])) <= _MAX_PAGES:
+                yield count
 
 
 def audio_tokens(family: Family, data: str, format: str) -> int:
