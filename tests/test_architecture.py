@@ -12,7 +12,8 @@ NAME = PACKAGE.name
 TABLE = (
     ("errors · settings · resources · log · tasks · crypto · drain · egress",),
     ("formats", "config", "db"),
-    ("adapters", "routing", "usage", "vault", "tokens"),
+    ("cluster",),
+    ("adapters", "routing", "limits", "usage", "vault", "tokens"),
     ("upstream", "demo"),
     ("gateway",),
     ("manage",),

@@ -18,21 +18,17 @@ from plexus_proxy.config.model import (
     PriceTier,
     Provider,
     ProviderModel,
-    Target,
     TokenPrices,
 )
 from plexus_proxy.config.problems import Problems, child
 from plexus_proxy.config.tree import Map, Seq, resolve
 
-_STALL = "stall detection"
-_COOLDOWN = "cooldowns"
-_EXPLORATION = "exploration by selectors"
+_EXPLORATION = "exploration in the background"
 _QUOTAS = "quotas per key"
 _POLICIES = "key policies"
 _ADAPTERS = "more adapters"
 _ADAPTER_NAMES = frozenset(each.__struct_config__.tag for each in get_args(Adapter))
 _COMPACTION = "context compaction"
-_CONCURRENCY = "concurrency limits"
 _MCP = "the MCP gateway"
 _ENERGY = "energy estimates"
 _CATALOGUE = "model metadata"
@@ -43,12 +39,6 @@ _OAUTH = "OAuth accounts"
 
 FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
     Config: {
-        "failover": "failover",
-        "cooldown": _COOLDOWN,
-        "stall": _STALL,
-        "performanceExplorationRate": _EXPLORATION,
-        "latencyExplorationRate": _EXPLORATION,
-        "e2ePerformanceExplorationRate": _EXPLORATION,
         "backgroundExploration": _EXPLORATION,
         "vision_fallthrough": _VISION,
         "user_quotas": _QUOTAS,
@@ -61,17 +51,9 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
     },
     Provider: {
         "oauth_account": _OAUTH,
-        "disable_cooldown": _COOLDOWN,
-        "stall_cooldown": _STALL,
-        "stallTtfbMs": _STALL,
-        "stallTtfbBytes": _STALL,
-        "stallMinBps": _STALL,
-        "stallWindowMs": _STALL,
-        "stallGracePeriodMs": _STALL,
         "allow_100_percent_utilization": _METERS,
         "quota_checker": _METERS,
         "model_autosync": "model autosync",
-        "maxConcurrency": _CONCURRENCY,
         "auto_compat": "automatic compatibility retries",
         "pi_ai_provider": _CATALOGUE,
         "raw_passthrough": _RAW,
@@ -80,12 +62,9 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
         "compaction": _COMPACTION,
     },
     ProviderModel: {
-        "maxConcurrency": _CONCURRENCY,
         "pi_ai_model_id": _CATALOGUE,
     },
     Alias: {
-        "target_groups": "target groups",
-        "sticky_session": "sticky sessions",
         "use_image_fallthrough": _VISION,
         "enforce_limits": "context limits",
         "preferred_api": _CATALOGUE,
@@ -94,7 +73,6 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
         "advanced": "advanced alias behaviours",
         "compaction": _COMPACTION,
     },
-    Target: {"cooldown_seconds": _COOLDOWN},
     Key: {
         "quota": _QUOTAS,
         "quotas": _QUOTAS,
@@ -110,7 +88,6 @@ FEATURES: Mapping[type[Struct], Mapping[str, str]] = {
     },
 }
 _ENERGY_PREFIX = "gpu_"
-_LATER_SELECTORS = ("e2e_performance", "quota")
 
 
 class Later:
@@ -141,29 +118,6 @@ class Later:
             return _with_numbers(node)
         if kind is ProviderModel and isinstance(node.get("access_via"), Seq):
             return self._without_subtypes(node, path)
-        if kind is Alias:
-            return self._alias(node, path)
-        return node
-
-    def _alias(self, node: Map, path: str) -> Map:
-        if node.get("selector") in _LATER_SELECTORS:
-            place, line = child(path, "selector"), node.line_of("selector")
-            self._warn(Alias, "selector", place, line, "more selectors", "random is used")
-            node = _with(node, "selector", None)
-        if "target_groups" in node and "targets" not in node:
-            node = _with(node, "targets", Seq(node.line_of("target_groups")))
-        targets: Any = node.get("targets")
-        if isinstance(targets, Seq) and any(map(_names_alias, targets)):
-            kept = Seq(targets.line)
-            for index, each in enumerate(targets):
-                line = targets.lines[index]
-                if _names_alias(each):
-                    place = f"{child(path, 'targets')}[{index}]"
-                    self._warn(Alias, "alias", place, line, "aliases as targets", "is skipped")
-                else:
-                    kept.append(each)
-                    kept.lines.append(line)
-            node = _with(node, "targets", kept)
         return node
 
     def _with_adapters(self, kind: type[Struct], node: Map, path: str) -> Map:
@@ -202,10 +156,6 @@ class Later:
             self._seen.add((kind, key))
             words = f"belongs to a feature this version does not have yet ({feature}); {effect}"
             self._problems.warning(path, line, words)
-
-
-def _names_alias(target: Any) -> bool:
-    return isinstance(target, Map) and "alias" in target and "provider" not in target
 
 
 def _seq(line: int, items: list[Any]) -> Seq:

@@ -13,7 +13,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from plexus_proxy.crypto import Secret
 
 ModelType = Literal["chat", "responses", "text", "embeddings", "transcriptions", "speech", "image"]
-Selector = Literal["random", "in_order", "cost", "latency", "usage", "performance"]
+Selector = Literal[
+    "random",
+    "in_order",
+    "cost",
+    "latency",
+    "performance",
+    "e2e_performance",
+    "usage",
+    "quota",
+]
 ApiType = Literal[
     "chat",
     "messages",
@@ -33,6 +42,12 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+
+TargetKey = tuple[str, str]
+"""Provider id and model slug; the slug "" stands for all models of the provider."""
+
+DEFAULT_GROUP = "default"
+"""The group of an alias that lists plain targets."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -234,6 +249,11 @@ class ProviderModel(Struct, frozen=True, kw_only=True):
     extra_body: Mapping[str, Any] = field(name="extraBody", default_factory=dict[str, Any])
     adapter: tuple[Adapter, ...] = ()
     """After the provider's own."""
+    max_concurrency: Count | None = field(name="maxConcurrency", default=None)
+    """Requests at the same time, over all workers."""
+    prefill: bool | None = None
+    """Whether it goes on from the beginning of an answer; absent: what its API type usually does.
+    Only asked where an alias has `resume: continue`."""
 
 
 class Provider(Struct, frozen=True, kw_only=True):
@@ -260,14 +280,49 @@ class Provider(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     timeout_ms: Annotated[int, Meta(ge=1)] | None = field(name="timeoutMs", default=None)
     """The later release's spelling of `timeouts.total_s`, in milliseconds."""
+    max_concurrency: Count | None = field(name="maxConcurrency", default=None)
+    """Requests at the same time, over all models and workers."""
+    disable_cooldown: bool = False
+    """Its targets are tried however they failed before."""
+    stall_cooldown: bool | None = None
+    """Whether a stall in mid-stream cools a target down; absent: `stall.stallCooldown`."""
+    stall_ttfb_ms: Annotated[float, Meta(gt=0)] | UnsetType | None = field(
+        name="stallTtfbMs", default=UNSET
+    )
+    """`stall.ttfbSeconds` for this provider, in milliseconds; null: off."""
+    stall_ttfb_bytes: Count | None = field(name="stallTtfbBytes", default=None)
+    stall_min_bytes_per_s: Annotated[float, Meta(gt=0)] | UnsetType | None = field(
+        name="stallMinBps", default=UNSET
+    )
+    """`stall.minBytesPerSecond` for this provider; null: off."""
+    stall_window_ms: Annotated[float, Meta(gt=0)] | None = field(name="stallWindowMs", default=None)
+    stall_grace_ms: NonNegative | None = field(name="stallGracePeriodMs", default=None)
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """One (provider, model) an alias may be served by."""
+    """One (provider, model) an alias may be served by, or another alias, whose targets then follow
+    those of its group."""
 
-    provider: str
-    model: str
+    provider: str = ""
+    model: str = ""
+    alias: str = ""
+    """In place of provider and model."""
     enabled: bool = True
+    weight: Positive = 1
+    """Share of the traffic under selector random, relative to the others of the group."""
+    cooldown_seconds: NonNegative | None = None
+    """First cooldown where the provider states none, in place of `cooldown.initialMinutes`; 0: it
+    is never cooled down for such faults."""
+
+
+class TargetGroup(Struct, frozen=True, kw_only=True):
+    """All usable targets of a group are tried before the next group's."""
+
+    name: str
+    """Clients may ask for `direct/<alias>/<name>`: this group alone."""
+    selector: Selector | None = None
+    """Default: the alias's."""
+    targets: tuple[Target, ...]
 
 
 class Architecture(Struct, frozen=True, kw_only=True):
@@ -333,7 +388,10 @@ class Metadata(Struct, frozen=True, kw_only=True):
 class Alias(Struct, frozen=True, kw_only=True):
     """A model name clients ask for."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[Target, ...] = ()
+    """One group, named default."""
+    target_groups: tuple[TargetGroup, ...] = ()
+    """In place of `targets`."""
     selector: Selector | None = None
     """Default: random."""
     priority: Literal["selector", "api_match"] = "selector"
@@ -341,6 +399,15 @@ class Alias(Struct, frozen=True, kw_only=True):
     type: ModelType | None = None
     metadata: Metadata = Metadata()
     extra_body: Mapping[str, Any] = field(name="extraBody", default_factory=dict[str, Any])
+    sticky_session: bool = True
+    """A conversation prefers the target that served it last."""
+    resume: Literal["off", "continue"] = "off"
+    """continue: a text answer that is cut off goes on at the next target that takes a beginning."""
+
+    @property
+    def groups(self) -> tuple[TargetGroup, ...]:
+        """Its targets as groups, in the order they are tried."""
+        return self.target_groups or (TargetGroup(name=DEFAULT_GROUP, targets=self.targets),)
 
 
 class Key(Struct, frozen=True, kw_only=True, gc=False):
@@ -385,6 +452,62 @@ class Egress(Struct, frozen=True, kw_only=True):
     """Also from addresses that only this network can reach. Clients can then look into it."""
 
 
+class Failover(Struct, frozen=True, kw_only=True):
+    """What happens when a target fails before the client has got anything."""
+
+    enabled: bool = True
+    """False: only the first candidate is tried."""
+    retryable_status_codes: tuple[Annotated[int, Meta(ge=400, le=599)], ...] | None = field(
+        name="retryableStatusCodes", default=None
+    )
+    """Statuses on which the next target is tried; absent: all but 400, 413 and 422."""
+    retryable_errors: tuple[str, ...] | None = field(name="retryableErrors", default=None)
+    """Network errors on which the next target is tried, such as ECONNREFUSED; absent: all."""
+    max_attempts: Count = 6
+    """Targets tried for one request."""
+    deadline_s: Positive = 600
+    """No further target is tried after this time, and none may then take longer."""
+    retry_budget: Share = 0.2
+    """Further attempts as a share of the requests of the last ten seconds…"""
+    min_retries_per_s: NonNegative = 10
+    """…beyond this many a second, in each worker."""
+
+
+class CooldownPolicy(Struct, frozen=True, kw_only=True):
+    """How long a failing target is left alone where its provider does not say."""
+
+    initial_minutes: Annotated[float, Meta(ge=0.1)] = field(name="initialMinutes", default=2)
+    """After the first failure; each further one in a row doubles it."""
+    max_minutes: Annotated[float, Meta(ge=0.1)] = field(name="maxMinutes", default=300)
+
+
+class Stall(Struct, frozen=True, kw_only=True):
+    """When a slow stream counts as stalled, in the later release's spelling. Off by default."""
+
+    ttfb_s: Annotated[float, Meta(ge=5, le=120)] | None = field(name="ttfbSeconds", default=None)
+    """Time for the first bytes of a stream, from the start of an attempt; absent: no limit."""
+    ttfb_bytes: Annotated[int, Meta(ge=50, le=10000)] = field(name="ttfbBytes", default=100)
+    """How many bytes those are."""
+    min_bytes_per_s: Annotated[float, Meta(ge=50, le=5000)] | None = field(
+        name="minBytesPerSecond", default=None
+    )
+    """A stream that is slower over a whole window is ended; absent: no limit."""
+    window_s: Annotated[float, Meta(ge=3, le=30)] = field(name="windowSeconds", default=10)
+    grace_s: Annotated[float, Meta(ge=0, le=120)] = field(name="gracePeriodSeconds", default=30)
+    """From the first bytes on, before a stream is measured."""
+    cooldown: bool = field(name="stallCooldown", default=False)
+    """Whether a stall in mid-stream cools the target down."""
+
+
+class Concurrency(Struct, frozen=True, kw_only=True):
+    """What happens when every target of a request is at its `maxConcurrency`."""
+
+    queue_size: Annotated[int, Meta(ge=0)] = 100
+    """Requests that may wait for one provider, in each worker; more are answered 429."""
+    queue_s: NonNegative = 10
+    """How long one waits."""
+
+
 class Shutdown(Struct, frozen=True, kw_only=True):
     """What SIGTERM does: drain, then close the listener, then wait for open streams."""
 
@@ -406,4 +529,12 @@ class Config(Struct, frozen=True, kw_only=True):
     timeout: LaterTimeout | None = None
     limits: Limits = Limits()
     egress: Egress = Egress()
+    failover: Failover = Failover()
+    cooldown: CooldownPolicy = CooldownPolicy()
+    stall: Stall = Stall()
+    concurrency: Concurrency = Concurrency()
+    latency_exploration_rate: Share = field(name="latencyExplorationRate", default=0.05)
+    """Share of requests with selector latency that measure another target; 0: none."""
+    performance_exploration_rate: Share = field(name="performanceExplorationRate", default=0.05)
+    e2e_exploration_rate: Share = field(name="e2ePerformanceExplorationRate", default=0.05)
     shutdown: Shutdown = Shutdown()

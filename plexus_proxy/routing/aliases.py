@@ -6,7 +6,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from plexus_proxy.config.model import Adapter, Alias, Pricing, Provider, ProviderModel, Target
+from plexus_proxy.config.model import (
+    Adapter,
+    Alias,
+    Pricing,
+    Provider,
+    ProviderModel,
+    Target,
+    TargetKey,
+)
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.errors import BadRequest, NoCandidate, UnknownModel
 from plexus_proxy.routing.access import base_url, choose_format, usable_types
@@ -31,6 +39,13 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """Top-level fields to set in the payload: provider < model < alias."""
     adapters: tuple[Adapter, ...] = ()
     """The provider's, then the model's."""
+    weight: float = 1
+    cooldown_s: float | None = None
+    """The target's own `cooldown_seconds`."""
+
+    @property
+    def key(self) -> TargetKey:
+        return self.provider_id, self.model
 
 
 class Route(Struct, frozen=True, kw_only=True, gc=False):
