@@ -69,13 +69,19 @@ class Observer(Protocol):
     output_chars: int
     """Characters of output seen: an estimate of usage when the upstream never states any."""
     committed: bool
-    """A frame that carries content, opens a block or ends the answer has been seen."""
+    """A frame that carries content or ends the answer has been seen."""
     complete: bool
     """The answer has been told to its end: what may still come is usage and the terminal frame."""
     ended: bool
     """The terminal frame of a stream has been seen."""
     failure: Refused | None
     """The upstream sent an error event."""
+
+    @property
+    def empty(self) -> bool:
+        """The answer came to its natural end without having said, thought or called anything:
+        text that is all white space counts as nothing."""
+        ...
 
     @property
     def usage(self) -> Usage | None: ...

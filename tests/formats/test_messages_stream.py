@@ -551,7 +551,9 @@ def test_only_content_commits() -> None:
     quiet = observed(MESSAGES, message_start() + event("ping") + b": hi\n\n")
     assert not quiet.committed
     assert quiet.usage == Usage(input_tokens=5, output_tokens=1)
-    assert observed(MESSAGES, message_start() + text_block(0)).committed
+    assert not observed(MESSAGES, message_start() + text_block(0)).committed
+    assert not observed(MESSAGES, message_start() + text_block(0, " \n")).committed
+    assert observed(MESSAGES, message_start() + text_block(0, " \n", "a")).committed
     assert observed(MESSAGES, message_start() + END).committed
 
 

@@ -11,12 +11,16 @@ from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import read_error
 from plexus_proxy.formats.chat.reasoning import read_reasoning
 from plexus_proxy.formats.chat.usage import known_usage, read_usage
+from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_BLANK_TEXT = re.compile(rb'(?:"(?:\s|\\[nrtf])*"|\[\s*\])')
+"""JSON of a text, or a list, that says nothing."""
+_NULL = b"null"
 _QUOTES = 2
 
 
@@ -30,6 +34,7 @@ class ChatObserver:
     """See Observer. Complete with a finish reason: many servers forget [DONE]."""
 
     __slots__ = (
+        "_blank",
         "_calls",
         "_has_thoughts",
         "committed",
@@ -42,6 +47,7 @@ class ChatObserver:
     )
 
     def __init__(self) -> None:
+        self._blank = True
         self._calls: set[tuple[int, int | str]] = set()
         self._has_thoughts = False
         """Reasoning has come as plain text; what reasoning_details say is a repetition."""
@@ -56,6 +62,15 @@ class ChatObserver:
     @property
     def tool_calls(self) -> int:
         return len(self._calls)
+
+    @property
+    def empty(self) -> bool:
+        return (
+            self._blank
+            and self.complete
+            and self.finish_reason in (None, "stop")
+            and counts_as_empty(self.usage)
+        )
 
     def frame(self, frame: Frame) -> None:
         data = frame.data
@@ -87,7 +102,8 @@ class ChatObserver:
 
     def _delta(self, choice: int, delta: chunks.Delta) -> None:
         content = delta.content
-        chars = len(content) if isinstance(content, str) else len(chunks.text_of(content))
+        text = content if isinstance(content, str) else chunks.text_of(content)
+        chars = len(text)
         if delta.refusal:
             chars += len(delta.refusal)
         chars += self._reasoning_chars(delta)
@@ -97,13 +113,12 @@ class ChatObserver:
             elif call.id or not self._calls:  # else it continues the last
                 self._calls.add((choice, call.id or ""))
             chars += _call_chars(call)
-            self.committed = True
         if delta.function_call is not None:
             self._calls.add((choice, "function"))
             chars += len(chunks.argument_text(delta.function_call.arguments))
-            self.committed = True
-        if chars:
-            self.output_chars += chars
+        self.output_chars += chars
+        if self._blank and (self._calls or chars > len(text) or text.strip()):
+            self._blank = False
             self.committed = True
 
     def _reasoning_chars(self, delta: chunks.Delta) -> int:
@@ -136,6 +151,7 @@ class ChatObserver:
             if choice.message is not None:
                 self._message(number, choice.message)
         self.usage = known_usage(answer.usage)
+        self._blank = self._blank and not self._calls
 
     def _message(self, choice: int, message: "_Message") -> None:
         for number, call in enumerate(message.tool_calls or ()):
@@ -144,8 +160,11 @@ class ChatObserver:
         if message.function_call is not None:
             self._calls.add((choice, "function"))
         for text in (message.content, message.reasoning_content, message.reasoning):
-            if text is not UNSET:
+            if text is not UNSET and bytes(text) != _NULL:
                 self.output_chars += max(0, len(text) - _QUOTES)
+                self._blank = self._blank and _BLANK_TEXT.fullmatch(text) is not None
+        if message.refusal is not UNSET and bytes(message.refusal) != _NULL:
+            self._blank = False
 
 
 def _call_chars(call: chunks.ToolCall) -> int:
@@ -160,6 +179,7 @@ class _Message(Struct, frozen=True):
     content: Raw | UnsetType = UNSET
     reasoning_content: Raw | UnsetType = UNSET
     reasoning: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
     tool_calls: list[Raw] | None = None
     function_call: chunks.Function | None = None
 

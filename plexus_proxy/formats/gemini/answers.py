@@ -31,6 +31,13 @@ class Part(Struct, frozen=True, gc=False, rename="camel"):
         return self.text == "" and not self.thought_signature and self.function_call is None
 
     @property
+    def says_something(self) -> bool:
+        """More than white space."""
+        if self.text is None or self.function_call is not None or self.thought_signature:
+            return True
+        return bool(self.text.strip())
+
+    @property
     def is_output(self) -> bool:
         """More than a thought or its state."""
         if self.function_call is not None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from plexus_proxy.errors import Garbled, Refused
+from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.gemini import answers
 from plexus_proxy.formats.gemini.errors import read_error
@@ -22,6 +23,7 @@ class GeminiObserver:
     that another provider may be asked."""
 
     __slots__ = (
+        "_blank",
         "_has_output",
         "_usage",
         "committed",
@@ -34,6 +36,7 @@ class GeminiObserver:
     )
 
     def __init__(self) -> None:
+        self._blank = True
         self._has_output = False
         self._usage: WireUsage | None = None
         self.finish_reason: str | None = None
@@ -47,6 +50,15 @@ class GeminiObserver:
     @property
     def usage(self) -> Usage | None:
         return None if self._usage is None else read_usage(self._usage)
+
+    @property
+    def empty(self) -> bool:
+        return (
+            self._blank
+            and self.complete
+            and self.finish_reason in (None, "STOP")
+            and counts_as_empty(self.usage)
+        )
 
     def frame(self, frame: Frame) -> None:
         if not frame.data:
@@ -102,7 +114,9 @@ class GeminiObserver:
             self.output_chars += len(part.text)
         elif part.is_empty:
             return
-        self.committed = True
+        if not self._blank or part.says_something:
+            self._blank = False
+            self.committed = True
         self._has_output = self._has_output or part.is_output
         if part.function_call is not None:
             self.tool_calls += 1

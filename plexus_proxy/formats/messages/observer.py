@@ -5,6 +5,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.errors import Refused
 from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.messages import stream_events as wire
 from plexus_proxy.formats.messages.errors import read_error
@@ -13,6 +14,8 @@ from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
 
 _TOOL_USE = "tool_use"
+_SPOKEN = ("text", "thinking")
+"""Blocks that hold nothing until a delta comes."""
 _NO_USAGE = WireUsage()
 
 
@@ -25,6 +28,7 @@ class MessagesObserver:
     """See Observer. Complete with a stop reason, which comes just before the terminal event."""
 
     __slots__ = (
+        "_blank",
         "_usage",
         "committed",
         "complete",
@@ -37,6 +41,7 @@ class MessagesObserver:
     )
 
     def __init__(self) -> None:
+        self._blank = True
         self._usage = _NO_USAGE
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
@@ -46,6 +51,15 @@ class MessagesObserver:
         self.complete = False
         self.ended = False
         self.failure: Refused | None = None
+
+    @property
+    def empty(self) -> bool:
+        return (
+            self._blank
+            and self.complete
+            and self.finish_reason in (None, "end_turn")
+            and counts_as_empty(self.usage)
+        )
 
     def frame(self, frame: Frame) -> None:
         if not frame.data:
@@ -60,29 +74,33 @@ class MessagesObserver:
             return
         match event.type:
             case "content_block_delta":
-                self.committed = True
                 if (delta := event.delta) is not None:
-                    self.output_chars += len(
-                        delta.text or delta.thinking or delta.partial_json or ""
-                    )
+                    text = delta.text or delta.thinking or delta.partial_json or ""
+                    self.output_chars += len(text)
+                    if self._blank and (text.strip() or delta.text is delta.thinking is None):
+                        self._say()
             case "content_block_start":
-                self.committed = True
-                if event.content_block is not None and event.content_block.type == _TOOL_USE:
-                    self.tool_calls += 1
+                block = event.content_block
+                if block is None or block.type not in _SPOKEN:
+                    self._say()
+                    self.tool_calls += block is not None and block.type == _TOOL_USE
             case "message_start":
                 if event.message is not None and event.message.usage is not None:
                     self._count(event.message.usage)
             case "message_delta":
-                self.committed = True
                 if event.delta is not None and event.delta.stop_reason:
                     self.finish_reason = event.delta.stop_reason
-                    self.complete = True
+                    self.committed = self.complete = True
                 if event.usage is not None:
                     self._count(event.usage)
             case "message_stop":
                 self.committed = self.complete = self.ended = True
             case _:
                 pass
+
+    def _say(self) -> None:
+        self._blank = False
+        self.committed = True
 
     def _count(self, usage: WireUsage) -> None:
         self._usage = merge_usage(self._usage, usage)
@@ -102,8 +120,11 @@ class MessagesObserver:
         for each in answer.content:
             block = bodies.known(_BLOCK, each)
             if block is not None:
+                text = block.text or block.thinking or ""
                 self.tool_calls += block.type == _TOOL_USE
-                self.output_chars += len(block.text or block.thinking or "") + len(block.input)
+                self.output_chars += len(text) + len(block.input)
+                if block.type not in _SPOKEN or text.strip():
+                    self._blank = False
 
 
 class _Block(Struct, frozen=True):

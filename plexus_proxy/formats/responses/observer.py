@@ -4,12 +4,15 @@ import msgspec
 
 from plexus_proxy.errors import Refused
 from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.refusals import error_of_answer, read_refusal
 from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.usage import known_usage
 from plexus_proxy.formats.sse import Frame
 
+_SPOKEN = ("message", "reasoning")
+"""Items that hold nothing until a delta comes."""
 CALLS = ("function_call", "custom_tool_call")
 _RESPONSE = msgspec.json.Decoder(wire.Response)
 
@@ -18,6 +21,7 @@ class ResponsesObserver:
     """See Observer. Complete with response.completed or response.incomplete."""
 
     __slots__ = (
+        "_blank",
         "committed",
         "complete",
         "ended",
@@ -29,6 +33,7 @@ class ResponsesObserver:
     )
 
     def __init__(self) -> None:
+        self._blank = True
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.output_chars = 0
@@ -37,6 +42,15 @@ class ResponsesObserver:
         self.complete = False
         self.ended = False
         self.failure: Refused | None = None
+
+    @property
+    def empty(self) -> bool:
+        return (
+            self._blank
+            and self.complete
+            and self.finish_reason in (None, "completed")
+            and counts_as_empty(self.usage)
+        )
 
     def frame(self, frame: Frame) -> None:
         if not frame.data:
@@ -50,10 +64,13 @@ class ResponsesObserver:
         kind = event.type
         if event.delta:
             self.output_chars += len(event.delta)
-            self.committed = True
+            if self._blank and event.delta.strip():
+                self._blank = False
+                self.committed = True
         elif kind == "response.output_item.added":
             if event.item is not None and event.item.type in CALLS:
                 self.tool_calls += 1
+                self._blank = False
                 self.committed = True
         elif kind in wire.TERMINAL:
             self._end(event.response or wire.Response())
@@ -72,6 +89,7 @@ class ResponsesObserver:
         self.tool_calls = max(self.tool_calls, calls)
         if not self.output_chars:
             self.output_chars = sum(map(_chars, output))
+        self._blank = self._blank and not any(map(_says_something, output))
 
     def body(self, body: bytes) -> None:
         response = bodies.decode_answer(_RESPONSE, body)
@@ -83,6 +101,13 @@ class ResponsesObserver:
             self.usage = known_usage(response.usage)
             return
         self._end(response)
+
+
+def _says_something(item: wire.Item) -> bool:
+    if item.type not in _SPOKEN:
+        return True
+    pieces = (*(item.content or ()), *(item.summary or ()))
+    return any((piece.text or piece.refusal or "").strip() for piece in pieces)
 
 
 def _chars(item: wire.Item) -> int:
