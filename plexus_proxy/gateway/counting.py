@@ -29,7 +29,8 @@ from plexus_proxy.gateway.body import read_json_body
 from plexus_proxy.gateway.headers import from_client, from_provider
 from plexus_proxy.gateway.replies import error_response, request_id_of
 from plexus_proxy.routing.access import DEMO_SCHEME
-from plexus_proxy.routing.aliases import Candidate, route
+from plexus_proxy.routing.aliases import Candidate
+from plexus_proxy.routing.router import Router, View
 from plexus_proxy.tokens.counter import CannotCount, TokenCounter
 from plexus_proxy.tokens.factors import Factors, Likeness, estimate
 from plexus_proxy.tokens.pictures import family_of
@@ -62,12 +63,16 @@ class Counting:
         upstream: Upstream,
         counter: TokenCounter,
         formats: Mapping[str, Format],
+        router: Router,
+        view: View,
         random: Random,
     ) -> None:
         self._config = config
         self._upstream = upstream
         self._counter = counter
         self._formats = formats
+        self._router = router
+        self._view = view
         self._random = random
         self._factors = Factors()
         self._absent: dict[tuple[str, str, str], float] = {}
@@ -94,8 +99,9 @@ class Counting:
         caller = authenticate(request.headers, request.query, snapshot)
         body = await read_json_body(request, snapshot.config.limits)
         call = fmt.read_call(fmt.token_count.read(body), asked)
-        found = route(call.model, fmt.name, self._formats, snapshot, self._random)
-        work = _Work(body, call, fmt, found.candidates[0], request_id)
+        route = self._router.route(call.model, fmt.name, "text", snapshot, self._view, self._random)
+        first = (route.candidates or route.cooling)[0]
+        work = _Work(body, call, fmt, first, request_id)
         headers = from_client(request.headers)
         answer = await self._forwarded(work, headers, snapshot)
         if answer is None:

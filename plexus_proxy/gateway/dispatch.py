@@ -22,7 +22,8 @@ from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
 from plexus_proxy.formats.remote import content_of, remote_urls, with_fetched
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.routing.access import DEMO_SCHEME
-from plexus_proxy.routing.aliases import Candidate, Route
+from plexus_proxy.routing.aliases import Candidate
+from plexus_proxy.routing.router import Route
 from plexus_proxy.upstream.attempt import Attempt, Primed, Whole, Work, run
 from plexus_proxy.upstream.client import Upstream
 from plexus_proxy.upstream.clock import PhaseClock

@@ -8,7 +8,7 @@ from plexus_proxy.errors import PlexusError, Stalled, TimedOut
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.format import Call, Observer
 from plexus_proxy.gateway.auth import Caller
-from plexus_proxy.routing.aliases import Route
+from plexus_proxy.routing.router import Route
 from plexus_proxy.upstream.attempt import Attempt
 from plexus_proxy.usage.estimate import estimate_tokens
 from plexus_proxy.usage.pricing import price

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
 from functools import partial
 from random import Random
 
@@ -13,7 +12,7 @@ from msgspec import structs
 from plexus_proxy.config.store import ConfigStore
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.conversation import Remembered
-from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat, Format
+from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat
 from plexus_proxy.formats.gemini.array import KEEPALIVE, ArrayRelay
 from plexus_proxy.gateway.auth import authenticate
 from plexus_proxy.gateway.body import read_json_body
@@ -22,7 +21,7 @@ from plexus_proxy.gateway.exchange import Exchange, new_request_id
 from plexus_proxy.gateway.headers import from_client, from_provider
 from plexus_proxy.gateway.pump import ClientStream, Pump, finish
 from plexus_proxy.gateway.replies import REQUEST_ID, error_response
-from plexus_proxy.routing.aliases import route
+from plexus_proxy.routing.router import Router, View
 from plexus_proxy.upstream.attempt import Primed, Whole
 from plexus_proxy.upstream.scrub import scrub
 from plexus_proxy.upstream.stall import StallWatch
@@ -44,7 +43,8 @@ class Gateway:
         recorder: Recorder,
         watch: StallWatch,
         vault: ReasoningVault,
-        formats: Mapping[str, Format],
+        router: Router,
+        view: View,
         random: Random,
     ) -> None:
         self._config = config
@@ -52,7 +52,8 @@ class Gateway:
         self._recorder = recorder
         self._watch = watch
         self._vault = vault
-        self._formats = formats
+        self._router = router
+        self._view = view
         self._random = random
 
     async def serve(
@@ -69,7 +70,9 @@ class Gateway:
             exchange.caller = authenticate(request.headers, request.query, snapshot)
             body = await read_json_body(request, config.limits)
             call = exchange.call = fmt.read_call(body, asked)
-            exchange.route = route(call.model, fmt.name, self._formats, snapshot, self._random)
+            exchange.route = self._router.route(
+                call.model, fmt.name, "text", snapshot, self._view, self._random
+            )
             reply = await self._dispatcher.dispatch(
                 exchange, call, exchange.route, from_client(request.headers), snapshot
             )

@@ -25,6 +25,8 @@ from plexus_proxy.gateway.replies import (
     unknown_path,
     wrong_method,
 )
+from plexus_proxy.gateway.view import AlwaysFree
+from plexus_proxy.routing.router import Router
 from plexus_proxy.tokens.counter import token_counter
 from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
@@ -74,12 +76,13 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
         token_counter() as counter,
         tasks.every(SWEEP_S, sweep, name="stall sweep"),
     ):
-        counting = Counting(app[CONFIG], upstream, counter, FORMATS, Random())
+        router, view = Router(FORMATS), AlwaysFree()
+        counting = Counting(app[CONFIG], upstream, counter, FORMATS, router, view, Random())
         app[COUNTING] = counting
         app[RECORDER].on_row = counting.learn
         dispatcher = Dispatcher(upstream, FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
         app[GATEWAY] = Gateway(
-            app[CONFIG], dispatcher, app[RECORDER], watch, vault, FORMATS, Random()
+            app[CONFIG], dispatcher, app[RECORDER], watch, vault, router, view, Random()
         )
         yield
 

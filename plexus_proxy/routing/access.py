@@ -53,6 +53,11 @@ def provider_url(provider: Provider) -> str:
     return urls if isinstance(urls, str) else next((url for url in urls.values() if url), "")
 
 
+def is_http(url: str) -> bool:
+    """Whether an address is one of a server, not of something built in."""
+    return url.startswith(("http://", "https://"))
+
+
 def base_url(provider: Provider, api_type: str) -> str:
     """The provider's URL for an API type: its own key, else `default`, else the first; no slash."""
     urls = provider.api_base_url

@@ -9,11 +9,13 @@ from plexus_proxy.config.model import Selector
 T = TypeVar("T")
 
 
-def order(items: Sequence[T], selector: Selector | None, random: Random) -> list[T]:
-    """All `items`, the one to try first in front. No selector means random.
+def order(
+    candidates: Sequence[T], selector: Selector | None, view: object, random: Random
+) -> list[T]:
+    """All `candidates`, the one to try first in front. No selector means random.
 
-    Selectors that need measurements keep the order of the config until those exist.
+    Selectors that need measurements, which `view` does not have yet, keep the order of the config.
     """
-    if len(items) > 1 and selector in (None, "random"):
-        return random.sample(items, len(items))
-    return list(items)
+    if len(candidates) > 1 and selector in (None, "random"):
+        return random.sample(candidates, len(candidates))
+    return list(candidates)

@@ -150,10 +150,14 @@ async def test_a_malformed_direct_name_is_a_bad_request(stand: Stand, model: str
     )
 
 
-async def test_a_direct_name_reaches_its_provider_with_slashes_and_colons(stand: Stand) -> None:
+async def test_a_direct_name_reaches_its_provider_with_slashes_and_colons(
+    stand_builder: StandBuilder,
+) -> None:
+    stand_builder.provider_config("chat")["models"] = ["vendor/m-1:free"]
     body = ask_body("chat", "chat") | {"model": "direct/chatty/vendor/m-1:free"}
-    assert (await stand.gateway.ask("chat", body)).status == 200
-    assert stand.chat.last.json()["model"] == "vendor/m-1:free"
+    async with stand_builder.started() as stand:
+        assert (await stand.gateway.ask("chat", body)).status == 200
+        assert stand.chat.last.json()["model"] == "vendor/m-1:free"
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

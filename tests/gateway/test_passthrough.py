@@ -85,17 +85,21 @@ async def test_a_streaming_request_of_another_format_gets_nothing_added(
 
 @pytest.mark.parametrize("version", ["v1beta", "v1", "v1alpha"])
 @pytest.mark.pitfall("B63")
-async def test_a_gemini_model_may_hold_slashes_and_colons(stand: Stand, version: str) -> None:
+async def test_a_gemini_model_may_hold_slashes_and_colons(
+    stand_builder: StandBuilder, version: str
+) -> None:
+    del stand_builder.provider_config("gemini")["models"]
     path, data = posted("gemini", ask_body("gemini", "gemini", model="direct/twins/a%2Fb/c:free"))
-    async with stand.gateway.session.post(
-        stand.gateway.url + path.replace("v1beta", version, 1).replace("%252F", "%2F"),
-        data=data,
-        headers=stand.gateway.auth("gemini") | {"content-type": "application/json"},
-    ) as response:
-        assert response.status == 200
-    received = stand.providers["gemini"].last
-    assert asked("gemini", received)["model"] == "a/b/c:free"
-    assert (await stand.gateway.row())["model"] == "a/b/c:free"
+    async with stand_builder.started() as stand:
+        async with stand.gateway.session.post(
+            stand.gateway.url + path.replace("v1beta", version, 1).replace("%252F", "%2F"),
+            data=data,
+            headers=stand.gateway.auth("gemini") | {"content-type": "application/json"},
+        ) as response:
+            assert response.status == 200
+        received = stand.providers["gemini"].last
+        assert asked("gemini", received)["model"] == "a/b/c:free"
+        assert (await stand.gateway.row())["model"] == "a/b/c:free"
 
 
 @pytest.mark.pitfall("B58")

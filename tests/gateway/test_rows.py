@@ -111,9 +111,11 @@ async def test_the_alias_is_kept_as_asked_beside_the_canonical_name(
         assert (row["alias"], row["canonical_model"]) == ("nick", "to-chat")
 
 
-async def test_a_direct_name_is_its_own_canonical_name(stand: Stand) -> None:
-    await stand.gateway.ask("chat", ask_body("chat", "chat") | {"model": "direct/chatty/x/y:z"})
-    row = await stand.gateway.row()
+async def test_a_direct_name_is_its_own_canonical_name(stand_builder: StandBuilder) -> None:
+    del stand_builder.provider_config("chat")["models"]
+    async with stand_builder.started() as stand:
+        await stand.gateway.ask("chat", ask_body("chat", "chat") | {"model": "direct/chatty/x/y:z"})
+        row = await stand.gateway.row()
     assert row["alias"] == row["canonical_model"] == "direct/chatty/x/y:z"
     assert row["model"] == "x/y:z"
     assert row["cost_source"] == "default"
