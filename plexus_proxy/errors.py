@@ -52,6 +52,32 @@ Phase = Literal["connect", "write", "headers", "first_content", "idle", "total"]
 """The phases of an attempt that have a time-out of their own."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
+RefusalCause = Literal[
+    "caller",  # the request is wrong
+    "policy",  # its content is refused
+    "unaffordable",  # it costs more than the credit that is left; a smaller one may pass
+    "incidental",  # it says nothing about the provider; another one may do better
+    "auth",
+    "permission",
+    "billing",
+    "quota",  # a plan window or a daily quota is used up
+    "rate_limit",  # short
+    "model",  # unknown, or not available to us
+    "overloaded",
+    "server",
+    "timeout",
+    "deadline",  # the request's own deadline expired at the provider
+]
+"""Why a provider refused, which decides who may be asked next and for how long it is left alone."""
+
+RetrySource = Literal["header", "body", "text"]
+"""Where a provider said when to come back."""
+
+_CREDENTIAL_CAUSES = frozenset({"auth", "permission", "billing"})
+_CREDENTIAL_STATUSES = frozenset({401, 402, 403})
+_HARD_CAUSES = _CREDENTIAL_CAUSES | {"quota"}
+_CREDENTIAL_REFUSED = "The provider refused the gateway's credential."
+
 
 class PlexusError(Exception):
     """Root of all expected errors. `message` is written for the client and holds no secret."""
@@ -74,6 +100,11 @@ class PlexusError(Exception):
         self.retry_after_s = retry_after_s
         if code is not None:
             self.code = code
+
+    @property
+    def told(self) -> str:
+        """What the client is told; `message` is what the records keep."""
+        return self.message
 
 
 class ClientFault(PlexusError):
@@ -180,6 +211,7 @@ class Refused(UpstreamFault):
     `upstream_status` is its HTTP status, or the one its error event stands for; `body` is the raw
     error body (bounded, provider secrets already removed), so that a client of the same format
     gets the provider's own words. `in_stream` marks an error event inside a 200 stream.
+    `account_wide` says that it concerns all models of the account, not the one asked for.
     """
 
     def __init__(
@@ -188,19 +220,48 @@ class Refused(UpstreamFault):
         *,
         upstream_status: int,
         kind: Kind,
+        cause: RefusalCause = "server",
+        account_wide: bool = False,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        retry_after_from: RetrySource | None = None,
         in_stream: bool = False,
     ) -> None:
         super().__init__(message, code=code, retry_after_s=retry_after_s)
         self.upstream_status = upstream_status
         self.kind = kind
         self.status = KIND_STATUS[kind]
+        self.cause: RefusalCause = cause
+        self.account_wide = account_wide
         self.body = body
         self.headers: Mapping[str, str] = headers or {}
+        self.retry_after_from: RetrySource | None = retry_after_from
         self.in_stream = in_stream
+
+    @property
+    def hard(self) -> bool:
+        """Asking again before the time is over is in vain."""
+        if self.cause == "rate_limit":
+            return self.retry_after_s is not None
+        return self.cause in _HARD_CAUSES
+
+    @property
+    def of_credential(self) -> bool:
+        """The gateway's own credential is refused, which is no business of the client's."""
+        return is_of_credential(self.upstream_status, self.cause)
+
+    @property
+    def told(self) -> str:
+        return _CREDENTIAL_REFUSED if self.of_credential else self.message
+
+
+def is_of_credential(upstream_status: int, cause: RefusalCause) -> bool:
+    """See Refused.of_credential. Refused content has the status 403 too."""
+    if cause == "policy":
+        return False
+    return upstream_status in _CREDENTIAL_STATUSES or cause in _CREDENTIAL_CAUSES
 
 
 class TimedOut(UpstreamFault):
@@ -236,6 +297,9 @@ class Garbled(UpstreamFault):
     """The provider's answer cannot be read, or ended before it was complete."""
 
     code = "upstream_garbled"
+    EMPTY: ClassVar = "upstream_empty"
+    """The code of an answer that is complete and holds nothing."""
+    TOO_LARGE: ClassVar = "upstream_too_large"
 
 
 class NoCandidate(PlexusError):

@@ -19,8 +19,8 @@ from plexus_proxy.gateway.exchange import new_request_id
 from plexus_proxy.gateway.headers import from_provider
 
 REQUEST_ID = web.RequestKey("request_id", str)
-_OUR_FAULT_STATUSES = (401, 403)
-"""A provider that refuses the gateway's own credential: never shown as the client's fault."""
+_OUR_FAULT_STATUSES = (401, 402, 403)
+"""They are about the gateway's own account, and a client would take them for its own."""
 
 
 async def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -72,10 +72,12 @@ def error_response(
 
 
 def _is_relayable(error: Refused) -> bool:
-    if error.in_stream or error.upstream_status in _OUR_FAULT_STATUSES:
+    if error.in_stream or error.of_credential or error.upstream_status < 400:
         return False
-    if error.upstream_status < 400:
+    if error.upstream_status in _OUR_FAULT_STATUSES:
         return False
+    if error.upstream_status == 400 and error.cause == "quota":
+        return False  # the client would believe its request to be wrong
     try:
         return isinstance(msgspec.json.decode(error.body), dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

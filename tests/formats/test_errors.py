@@ -96,7 +96,7 @@ def test_deep_and_endless_bodies_are_bounded(fmt: Format) -> None:
 STATUSES: list[tuple[int, Kind, int]] = [
     (400, "bad_request", 400),
     (401, "upstream_broken", 502),
-    (402, "billing", 402),
+    (402, "upstream_broken", 502),
     (403, "upstream_broken", 502),
     (404, "not_found", 404),
     (408, "timeout", 504),
@@ -119,7 +119,7 @@ STATUSES: list[tuple[int, Kind, int]] = [
 def test_p120_a_status_means_the_same_everywhere(
     fmt: Format, status: int, kind: Kind, ours: int
 ) -> None:
-    """P120: 401 and 403 are about the gateway's key, never about the client's."""
+    """P120: 401, 402 and 403 are about the gateway's account, never about the client's."""
     found = read(fmt, status, {"error": {"message": "no"}})
     assert (found.kind, found.status, found.upstream_status) == (kind, ours, status)
 
@@ -136,9 +136,9 @@ def test_p120_a_status_means_the_same_everywhere(
         ),
         (400, {"message": "This model's maximum context length is 8192"}, "context_too_long"),
         (400, {"code": "content_policy_violation", "message": "m"}, "content_policy"),
-        (400, {"message": "Your credit balance is too low"}, "billing"),
-        (429, {"code": "insufficient_quota", "message": "m"}, "billing"),
-        (400, {"message": "usage limit reached"}, "billing"),
+        (400, {"message": "Your credit balance is too low"}, "upstream_broken"),
+        (429, {"code": "insufficient_quota", "message": "m"}, "upstream_broken"),
+        (400, {"message": "usage limit reached"}, "rate_limit"),
         (429, {"message": "usage limit for this minute"}, "rate_limit"),
         (400, {"code": "model_not_found", "message": "m"}, "not_found"),
         (500, {"type": "overloaded_error", "message": "m"}, "overloaded"),
@@ -411,11 +411,11 @@ DOCUMENTED: list[tuple[int, Any, Kind, str | None]] = [
     (
         400,
         anthropic("invalid_request_error", "Your credit balance is too low."),
-        "billing",
+        "upstream_broken",
         "invalid_request_error",
     ),
     (401, anthropic("authentication_error"), "upstream_broken", "authentication_error"),
-    (402, anthropic("billing_error"), "billing", "billing_error"),
+    (402, anthropic("billing_error"), "upstream_broken", "billing_error"),
     (403, anthropic("permission_error"), "upstream_broken", "permission_error"),
     (404, anthropic("not_found_error"), "not_found", "not_found_error"),
     (409, anthropic("conflict_error"), "upstream_broken", "conflict_error"),
@@ -440,14 +440,19 @@ DOCUMENTED: list[tuple[int, Any, Kind, str | None]] = [
     (403, openai("x", "unsupported_country_region_territory"), "upstream_broken", None),
     (404, openai("invalid_request_error", "model_not_found"), "not_found", "model_not_found"),
     (429, openai("tokens", "rate_limit_exceeded"), "rate_limit", "rate_limit_exceeded"),
-    (429, openai("insufficient_quota", "insufficient_quota"), "billing", "insufficient_quota"),
-    (429, openai("insufficient_quota"), "billing", "insufficient_quota"),
+    (
+        429,
+        openai("insufficient_quota", "insufficient_quota"),
+        "upstream_broken",
+        "insufficient_quota",
+    ),
+    (429, openai("insufficient_quota"), "upstream_broken", "insufficient_quota"),
     (500, openai("server_error"), "upstream_broken", "server_error"),
     (500, openai("server_error", "server_is_overloaded"), "overloaded", "server_is_overloaded"),
     (503, openai("service_unavailable_error", "slow_down"), "overloaded", "slow_down"),
     # §8: the code is the status, as a number or as a text
-    (402, openai(None, 402, "This request requires more credits"), "billing", None),
-    (403, openai(None, 403, "Your input was flagged"), "upstream_broken", None),
+    (402, openai(None, 402, "This request requires more credits"), "upstream_broken", None),
+    (403, openai(None, 403, "Your input was flagged"), "content_policy", None),
     (408, openai(None, 408), "timeout", None),
     (429, openai(None, "429"), "rate_limit", None),
     (502, openai(None, 502), "upstream_broken", None),
@@ -487,7 +492,7 @@ def test_documented_errors_are_understood(
         (openai("server_error", "overloaded"), "overloaded", 503),
         (openai("server_error", "slow_down"), "overloaded", 503),
         (openai("server_error", "server_is_overloaded"), "overloaded", 503),
-        (openai("insufficient_quota"), "billing", 429),
+        (openai("insufficient_quota"), "upstream_broken", 429),
         (openai("requests", "rate_limit_exceeded"), "rate_limit", 429),
         (openai("invalid_request_error", "context_length_exceeded"), "context_too_long", 400),
         (openai(None, 429), "rate_limit", 429),

@@ -69,7 +69,7 @@ def error_body(error: PlexusError) -> ErrorBody:
     said = _SAID[error.kind]
     last = error.last if isinstance(error, AllAttemptsFailed) else error
     own_code = None if isinstance(last, Refused) else error.code
-    return ErrorBody(Error(error.message, said.type, error.param, own_code or said.code))
+    return ErrorBody(Error(error.told, said.type, error.param, own_code or said.code))
 
 
 def write_error(error: PlexusError, request_id: str) -> tuple[int, bytes]:

@@ -69,7 +69,7 @@ def read_error(
 def error_body(error: PlexusError) -> ErrorBody:
     """The body of an error answer, which is also what an error chunk of a stream holds."""
     said = _SAID[error.kind]
-    message = error.message
+    message = error.told
     if error.kind == "context_too_long" and _TOO_LONG not in message.lower():
         message = f"The input token count {_TOO_LONG} allowed: {message}"
     delay_s = error.retry_after_s

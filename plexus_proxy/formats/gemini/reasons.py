@@ -54,6 +54,7 @@ def read_reason(
         f"The provider ended the answer with {word}{': ' + message if message else '.'}",
         upstream_status=502,
         kind="upstream_broken",
+        cause="incidental",
         code=word.lower(),
         in_stream=True,
     )

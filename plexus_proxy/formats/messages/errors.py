@@ -54,7 +54,7 @@ def read_error(
 
 def error_body(error: PlexusError, request_id: str | None = None) -> ErrorBody:
     """The body of an error answer, which is also the data of an error event."""
-    message = error.message
+    message = error.told
     if error.kind == "context_too_long" and _TOO_LONG not in message.lower():
         message = f"{_TOO_LONG}: {message}"
     return ErrorBody("error", Error(_TYPES[error.kind], message), request_id)

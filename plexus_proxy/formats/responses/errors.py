@@ -42,7 +42,7 @@ _NUMBERED = msgspec.json.Decoder(_Numbered)
 
 
 def response_error(error: PlexusError) -> ResponseError:
-    return ResponseError(_CODES.get(error.kind, _DEFAULT), error.message)
+    return ResponseError(_CODES.get(error.kind, _DEFAULT), error.told)
 
 
 def stream_error(error: PlexusError, last: bytes) -> bytes:
