@@ -407,4 +407,4 @@ def _cut() -> Garbled:
 
 
 def _too_large() -> Garbled:
-    return Garbled("The provider's answer is too large.", code="upstream_too_large")
+    return Garbled("The provider's answer is too large.", code=Garbled.TOO_LARGE)
