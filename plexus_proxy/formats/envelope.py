@@ -10,6 +10,7 @@ known by how that JSON begins.
 
 import base64
 import binascii
+import re
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +34,9 @@ class _Content(Struct, frozen=True, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 _CONTENT = msgspec.json.Decoder(_Content)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = str.maketrans("-_", "+/")
+_BEGIN_CHARS = 256
+_ISSUER = re.compile(rb'\{"v":1,"issuer":("(?:[^"\\]|\\.)*")')
 
 
 def pack(opaque: Opaque) -> str:
@@ -58,6 +62,26 @@ def unpack(text: str) -> Opaque | None:
 def unpack_base64(text: str) -> Opaque | None:
     """What is in an envelope of base64 alone, in either alphabet; None for anything else."""
     return _opaque(text) if is_base64_envelope(text) else None
+
+
+def issuer(text: str) -> str | None:
+    """Whose state is in an envelope of either kind, read from its beginning alone; None for
+    anything else."""
+    code = text.removeprefix(PREFIX)
+    if code is text and not is_base64_envelope(text):
+        return None
+    begin = code[:_BEGIN_CHARS].translate(_STANDARD)
+    try:
+        content = base64.b64decode(begin[: len(begin) // 4 * 4], validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    if found := _ISSUER.match(content):
+        try:
+            return msgspec.json.decode(found[1], type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+    opaque = unpack(text) or unpack_base64(text)
+    return opaque.issuer if opaque is not None else None
 
 
 def is_envelope(text: str) -> bool:

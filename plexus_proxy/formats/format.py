@@ -43,6 +43,14 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
     parallel_tool_calls: bool | None = None
     session: str | None = None
     """What the body says of the client's session (prompt_cache_key, metadata.user_id, user)."""
+    cache_key: str | None = None
+    """The body's prompt_cache_key."""
+    conversation: str | None = None
+    """What else the body says that names one conversation: an earlier response, a session."""
+    state: bool | None = False
+    """The body holds or names what only the provider that made it can use: encrypted reasoning of
+    its own form, an earlier response, a cache. Envelopes say by themselves whose they are. None:
+    only a search for signatures could tell."""
     marks: Marks | None = None
 
 

@@ -1,5 +1,6 @@
 """Peeking at a Chat Completions body, and sending it on to a provider of the same format."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.envelope import PREFIX
 from plexus_proxy.formats.format import IN_BODY, Asked, Call, Marks
+from plexus_proxy.formats.signatures import SKIP
 from plexus_proxy.formats.splice import Fields, Peek, peek
 from plexus_proxy.formats.splice import splice as splice_body
 
@@ -18,18 +20,17 @@ _ENVELOPE = PREFIX.encode()
 _MARKED = b'"' + _ENVELOPE
 
 
+_OWN = re.compile(
+    rb'"(?:signature|data|thought_signature)"\s*:\s*"(?!%b|%b)[^"]'
+    % (re.escape(_ENVELOPE), re.escape(SKIP.encode()))
+)
+
+
 class _Message(Struct, frozen=True, gc=False):
-    """Where envelopes may stand."""
+    """Where envelopes may stand, and state of a provider's own."""
 
     reasoning_details: Raw | UnsetType = UNSET
     tool_calls: Raw | UnsetType = UNSET
-
-    @property
-    def may_hold_envelopes(self) -> bool:
-        return any(
-            each is not UNSET and _ENVELOPE in bytes(each)
-            for each in (self.reasoning_details, self.tool_calls)
-        )
 
 
 class _StreamOptions(Struct, frozen=True, gc=False):
@@ -59,12 +60,18 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
     if messages is UNSET:
         raise BadRequest("Missing required field 'messages'.", param="messages")
     options = peeked.stream_options
+    held = [
+        piece
+        for each in messages
+        for piece in (each.reasoning_details, each.tool_calls)
+        if piece is not UNSET
+    ]
     marks = None
     if span is not None:
         marks = Marks(
             body=body,
             model=span,
-            envelopes=any(each.may_hold_envelopes for each in messages),
+            envelopes=any(_ENVELOPE in bytes(piece) for piece in held),
             stream_options=options is not UNSET,
         )
     return Call(
@@ -75,6 +82,8 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
         message_count=len(messages),
         tool_count=len(peeked.tools or ()) + len(peeked.functions or ()),
         parallel_tool_calls=peeked.parallel_tool_calls,
+        cache_key=peeked.prompt_cache_key,
+        state=any(_OWN.search(piece) for piece in held),
         session=peeked.prompt_cache_key or peeked.safety_identifier or peeked.user,
         marks=marks,
     )

@@ -54,13 +54,16 @@ def read_call(body: bytes, model: str, stream: bool) -> Call:
     peeked = bodies.decode(_PEEK, body)
     contents = bodies.require(peeked.contents, "contents")
     tools = peeked.tools or []
+    cache = peeked.cache or peeked.cache_snake or None
     return Call(
         model=model,
         stream=stream,
         body=body,
         message_count=len(contents) if isinstance(contents, list) else 1,
         tool_count=sum(each.count for each in (tools if isinstance(tools, list) else [tools])),
-        session=peeked.cache or peeked.cache_snake,
+        conversation=cache,
+        state=True if cache else None,
+        session=cache,
     )
 
 

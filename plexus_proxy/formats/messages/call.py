@@ -13,10 +13,12 @@ from plexus_proxy.formats.body import raw
 from plexus_proxy.formats.envelope import PREFIX
 from plexus_proxy.formats.format import IN_BODY, Asked, Call, Marks
 from plexus_proxy.formats.messages.searches import OUR_PREFIX
+from plexus_proxy.formats.messages.sessions import session_in
 from plexus_proxy.formats.splice import Fields, Peek, peek
 from plexus_proxy.formats.splice import splice as splice_body
 
 _MARKED = b'"' + PREFIX.encode()
+_OWN = re.compile(rb'"(?!%b)[^"]' % re.escape(PREFIX.encode()))
 _SEARCH = b'"' + OUR_PREFIX.encode()
 _CITED = re.compile(rb'"encrypted_index"\s*:\s*""')
 """A citation as we write it: the provider's own have an index."""
@@ -85,6 +87,7 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
     messages = peeked.messages
     if messages is UNSET:
         raise BadRequest("Missing required field 'messages'.", param="messages")
+    user_id = peeked.metadata.user_id if peeked.metadata else None
     serial = peeked.tool_choice and peeked.tool_choice.disable_parallel_tool_use
     return Call(
         model=model,
@@ -93,7 +96,14 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
         message_count=len(messages),
         tool_count=len(peeked.tools or ()),
         parallel_tool_calls=None if serial is None else not serial,
-        session=peeked.metadata.user_id if peeked.metadata else None,
+        session=user_id,
+        conversation=session_in(user_id) if user_id else None,
+        state=any(
+            _is_own(block.signature) or _is_own(block.data)
+            for message in messages
+            if isinstance(message.content, list)
+            for block in message.content
+        ),
         marks=span and Marks(body=body, model=span, envelopes=any(map(_is_ours, messages))),
     )
 
@@ -114,6 +124,11 @@ def _is_ours(message: _Message) -> bool:
         or (block.citations is not UNSET and _CITED.search(block.citations))
         for block in message.content
     )
+
+
+def _is_own(value: Raw | UnsetType) -> bool:
+    """Whether it is a provider's own signature or redacted thinking."""
+    return value is not UNSET and _OWN.match(value) is not None
 
 
 def _is_search(block: "_Block | _WholeBlock") -> bool:

@@ -35,6 +35,7 @@ from plexus_proxy.formats.effort import known_effort
 from plexus_proxy.formats.events import Citation, Opaque, OpaqueKind
 from plexus_proxy.formats.format import IN_BODY, Asked
 from plexus_proxy.formats.messages import types as wire
+from plexus_proxy.formats.messages.sessions import session_in
 from plexus_proxy.formats.websearch import UserLocation, read_location
 
 _FORMAT = "messages"
@@ -64,7 +65,6 @@ _FIELD_NAMES = {
     "search.max_uses": "tools.max_uses",
 }
 _BILLING_LINE = re.compile(r"\A\s*x-anthropic-billing-header:[^\n]*\n?", re.IGNORECASE)
-_SESSION = re.compile(r"_session_([0-9a-zA-Z-]+)|\"session_id\"\s*:\s*\"([^\"]+)\"")
 _TIERS = {"auto": "auto", "standard_only": "default"}
 
 
@@ -411,6 +411,4 @@ def _opaque(data: str, kind: OpaqueKind) -> Opaque | None:
 
 def _session_of(user_id: str) -> str:
     """What stays the same through a client's session: its id within the user id, else a hash."""
-    if match := _SESSION.search(user_id):
-        return match[1] or match[2]
-    return hashlib.sha256(user_id.encode()).hexdigest()[:32]
+    return session_in(user_id) or hashlib.sha256(user_id.encode()).hexdigest()[:32]

@@ -1,5 +1,6 @@
 """Peeking at a Responses body, and sending it on to a provider of the same format."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from plexus_proxy.formats.splice import Fields, Peek, peek
 from plexus_proxy.formats.splice import splice as splice_body
 
 _MARKED = b'"' + PREFIX.encode()
+_OWN = re.compile(rb'"(?!%b)[^"]' % re.escape(PREFIX.encode()))
 
 
 class _Item(Struct, frozen=True, gc=False):
@@ -28,8 +30,15 @@ class _Peek(Peek, frozen=True):
     prompt_cache_key: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
+    previous_response_id: Raw = Raw(b"null")
+    conversation: Raw = Raw(b"null")
 
 
+class _Conversation(Struct, frozen=True, gc=False):
+    id: str = ""
+
+
+_NAMING = msgspec.json.Decoder(str | _Conversation | None)
 _PEEK = msgspec.json.Decoder(_Peek)
 
 
@@ -45,6 +54,7 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
     """What the corridor needs to know of a body. Raises BadRequest naming the field."""
     peeked, model, span = peek(_PEEK, body)
     items = peeked.input if isinstance(peeked.input, list) else []
+    conversation = _id_in(peeked.previous_response_id) or _id_in(peeked.conversation)
     return Call(
         model=model,
         stream=bool(peeked.stream),
@@ -53,6 +63,14 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
         message_count=len(items) or int(peeked.input is not None),
         tool_count=len(peeked.tools or ()),
         parallel_tool_calls=peeked.parallel_tool_calls,
+        cache_key=peeked.prompt_cache_key,
+        conversation=conversation,
+        state=conversation is not None
+        or any(
+            _OWN.match(each.encrypted_content)
+            for each in items
+            if each.encrypted_content is not UNSET
+        ),
         session=peeked.prompt_cache_key or peeked.safety_identifier or peeked.user,
         marks=span
         and Marks(
@@ -64,6 +82,12 @@ def read_call(body: bytes, _asked: Asked = IN_BODY) -> Call:
             ),
         ),
     )
+
+
+def _id_in(value: Raw) -> str | None:
+    """An id, or that of an object."""
+    found = bodies.known(_NAMING, value)
+    return (found.id if isinstance(found, _Conversation) else found) or None
 
 
 def splice(call: Call, model: str, extra: Mapping[str, Any]) -> bytes:
