@@ -21,6 +21,7 @@ from plexus_proxy.formats.conversation import Conversation, Crossing
 from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
 from plexus_proxy.formats.remote import content_of, remote_urls, with_fetched
 from plexus_proxy.gateway.exchange import Exchange
+from plexus_proxy.gateway.headers import with_session
 from plexus_proxy.routing.access import DEMO_SCHEME
 from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.routing.router import Route
@@ -169,7 +170,9 @@ class Dispatcher:
                 base_url,
                 body,
                 streamed=call.stream,
-                client_headers=client_headers if client is provider else {},
+                client_headers=with_session(
+                    client_headers if client is provider else {}, provider, call
+                ),
             ),
             client=client,
             provider=provider,

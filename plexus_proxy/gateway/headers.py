@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
+from plexus_proxy.formats.format import Call, Format
+
 _FROM_PROVIDER = frozenset(
     {
         "content-type",
@@ -20,6 +22,7 @@ _FROM_PROVIDER = frozenset(
 _FROM_PROVIDER_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "anthropic-priority-")
 _PROVIDER_REQUEST_ID = "x-request-id"
 _LIST = "anthropic-beta"
+_SESSION = ("session_id", "session-id")
 
 
 @lru_cache(maxsize=512)
@@ -50,3 +53,14 @@ def from_client(headers: "CIMultiDictProxy[str]") -> Mapping[str, str]:
         name = name.lower()
         out[name] = f"{out[name]},{value}" if name in out else value
     return out
+
+
+def with_session(headers: Mapping[str, str], provider: Format, call: Call) -> Mapping[str, str]:
+    """A client's headers for a provider. Those that speak Responses find a prompt's cache by the
+    session in a header: it is the body's cache key if the client names none. Source: behaviour
+    reference App. C, "cache-affinity headers"."""
+    if provider.name != "responses" or not call.cache_key:
+        return headers
+    if any(name in headers for name in _SESSION):
+        return headers
+    return {name.lower(): value for name, value in headers.items()} | {"session-id": call.cache_key}

@@ -377,6 +377,70 @@ async def test_configured_headers_are_sent_and_win(stand_builder: StandBuilder, 
         assert len(sent.raw_headers) == len(sent.headers)
 
 
+AFFINITY = {
+    "session_id": "s-1",
+    "session-id": "s-2",
+    "x-client-request-id": "s-3",
+    "x-session-affinity": "s-4",
+    "x-session-id": "s-5",
+    "x-prompt-cache-isolation-key": "s-6",
+    "x-multi-turn-session-id": "s-7",
+}
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+async def test_headers_that_keep_a_session_at_its_cache_pass_and_no_secret_with_them(
+    stand: Stand, fmt: str
+) -> None:
+    secrets = {"cookie": "session=client", "x-session-token": "client", "session": "client"}
+    sent = {name.title(): value for name, value in AFFINITY.items()} | secrets
+    assert (await stand.gateway.ask(fmt, ask_body(fmt, fmt), sent)).status == 200
+    received = stand.provider(fmt).last.headers
+    assert {name: received.get(name) for name in AFFINITY} == AFFINITY
+    assert not set(secrets) & {name.lower() for name in received}
+    assert "client" not in " ".join(received.values())
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), [pair for pair in PAIRS if pair[0] != pair[1]])
+async def test_session_headers_mean_nothing_to_a_provider_of_another_format(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    await stand.gateway.ask(fmt, ask_body(fmt, upstream), AFFINITY)
+    assert not set(AFFINITY) & set(stand.provider(upstream).last.headers)
+
+
+@pytest.mark.parametrize("fmt", ["responses", "chat"])
+@pytest.mark.parametrize(
+    ("headers", "session"),
+    [
+        ({}, "key-1"),
+        ({"Session_Id": "s"}, None),
+        ({"Session-Id": "s"}, "s"),
+        ({"X-Session-Id": "s"}, "key-1"),
+    ],
+)
+async def test_responses_providers_get_the_cache_key_for_a_session(
+    stand: Stand, fmt: str, headers: dict[str, str], session: str | None
+) -> None:
+    body = ask_body(fmt, "responses", prompt_cache_key="key-1")
+    await stand.gateway.ask(fmt, body, headers)
+    received = stand.provider("responses").last.headers
+    assert received.get("session-id") == (session if fmt == "responses" else "key-1")
+
+
+@pytest.mark.parametrize("value", ["a\tb", "é", "x" * 1025])
+async def test_a_cache_key_that_is_no_plain_text_is_no_header(stand: Stand, value: str) -> None:
+    body = ask_body("responses", "responses", prompt_cache_key=value)
+    assert (await stand.gateway.ask("responses", body)).status == 200
+    assert "session-id" not in stand.provider("responses").last.headers
+
+
+@pytest.mark.parametrize("fmt", ["chat", "messages"])
+async def test_other_providers_get_no_session_made_of_a_cache_key(stand: Stand, fmt: str) -> None:
+    await stand.gateway.ask(fmt, ask_body(fmt, fmt, prompt_cache_key="key-1"))
+    assert "session-id" not in stand.provider(fmt).last.headers
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 async def test_a_provider_without_a_key_gets_no_credential(
     stand_builder: StandBuilder, fmt: str
