@@ -50,9 +50,11 @@ class BindingStore:
             for row in rows
         }
 
-    async def delete(self, before_ms: int = _EVER_MS) -> None:
-        """What was not used since then; all of it if no time is given."""
-        while await self._database.execute(
+    async def delete(self, before_ms: int = _EVER_MS) -> int:
+        """What was not used since then, all of it if no time is given; how many there were."""
+        total = 0
+        while deleted := await self._database.execute(
             "bindings_delete_before", before_ms=before_ms, most=_DELETE_ROWS
         ):
-            pass
+            total += deleted
+        return total

@@ -224,12 +224,14 @@ class Bindings:
             if key not in self._pending:
                 self._known.pop(key, None)
 
-    async def forget_all(self) -> None:
-        """Unbind every session, in all processes. Raises Unavailable."""
+    async def forget_all(self) -> int:
+        """Unbind every session, in all processes; how many were in the table. Raises
+        Unavailable."""
         async with self._writing:
             self._forget_here_and_elsewhere()  # what is on its way to the table
-            await self._store.delete()
+            deleted = await self._store.delete()
             self._forget_here_and_elsewhere()  # what was read from it meanwhile
+            return deleted
 
     def _forget_here_and_elsewhere(self) -> None:
         self.heard(_EVERYTHING)

@@ -292,7 +292,7 @@ async def test_all_are_forgotten_everywhere(database: Database, clock: Clock) ->
     await other.commit()
     other.served("pending", A)
     one.served("own", A)
-    await one.forget_all()
+    assert await one.forget_all() == 1
     await one.commit()
     await other.commit()
     for key in ("stored", "pending", "own"):
