@@ -5,9 +5,9 @@ of sql/queries/ (loaded by aiosql); `params` are their named parameters. A query
 several joined in order: `("usage_rows", "usage_of_key", "usage_newest_first")`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from aiohttp import web
 
@@ -64,6 +64,21 @@ class Database(Statements, Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Statements]:
         """A write transaction; commits on the way out, rolls back on any exception."""
+        ...
+
+    async def notify(self, notices: Sequence[str]) -> None:
+        """Send each notice to whoever listens, in any process that has this database open.
+
+        A notice is less than 8000 bytes and without NUL; it is lost to who is not listening.
+        """
+        ...
+
+    async def listen(self, heard: Callable[[str], None], listening: Callable[[], None]) -> NoReturn:
+        """Call `heard` with each notice from now on, this process's own included, until cancelled.
+
+        `listening` is called once nothing can be missed any more, and again after notices were
+        missed. Raises Unavailable as soon as the database is lost; the caller comes again.
+        """
         ...
 
     async def open(self) -> None:

@@ -6,7 +6,7 @@ Unavailable until one gets through.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -14,7 +14,7 @@ from contextlib import (
     suppress,
 )
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import asyncpg
 
@@ -41,6 +41,10 @@ _IDLE_S = 20.0
 _PING_S = 1.0
 _CLOSE_S = 5.0
 _MIGRATION_LOCK = 0x706C657875730001  # "plexus", 1
+_CHANNEL = "plexus"
+_PROBE_S = 15.0
+"""How often a connection that only listens is asked whether it still does."""
+_GOODBYE_S = 0.3
 
 # Classes and codes of errors that pass when the server, its disk or its load recovers
 # (PostgreSQL documentation, appendix A): connection, operator intervention, resources,
@@ -60,6 +64,15 @@ class _Connection(Protocol):
     async def execute(self, query: str, *args: Any, timeout: float | None = ...) -> str: ...
     async def executemany(self, command: str, args: Sequence[Any]) -> None: ...
     def transaction(self) -> Any: ...
+
+
+class _Listener(_Connection, Protocol):
+    """What we use of a connection that listens."""
+
+    async def add_listener(self, channel: str, callback: Callable[..., None]) -> None: ...
+    def add_termination_listener(self, callback: Callable[..., None]) -> None: ...
+    async def close(self, *, timeout: float) -> None: ...
+    def terminate(self) -> None: ...
 
 
 class _Pool(Protocol):
@@ -118,6 +131,35 @@ class PostgresDatabase:
                 raise
             with _mapped_errors():
                 await transaction.commit()
+
+    async def notify(self, notices: Sequence[str]) -> None:
+        async with self._connection() as connection:
+            with _mapped_errors():
+                await connection.executemany(
+                    "SELECT pg_notify($1, $2)", [(_CHANNEL, notice) for notice in notices]
+                )
+
+    async def listen(self, heard: Callable[[str], None], listening: Callable[[], None]) -> NoReturn:
+        with _mapped_errors():
+            connection = await _listener(self._url)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda *_: lost.set())
+        try:
+            with _mapped_errors():
+                await connection.add_listener(_CHANNEL, lambda *called: heard(called[-1]))
+                listening()
+                while not lost.is_set():
+                    try:
+                        async with asyncio.timeout(_PROBE_S):
+                            await lost.wait()
+                    except TimeoutError:
+                        await connection.execute("SELECT 1", timeout=_CONNECT_S)
+            raise Unavailable("PostgreSQL: the listening connection was lost")
+        finally:
+            try:
+                await connection.close(timeout=_GOODBYE_S)
+            except _ASYNCPG_ERRORS:
+                connection.terminate()
 
     async def open(self) -> None:
         if self._pool is None:
@@ -216,6 +258,16 @@ class _Session:
         statement = self._statements.get(query)
         with _mapped_errors():
             await self._connection.executemany(statement.sql, [statement.values(r) for r in rows])
+
+
+async def _listener(url: str) -> _Listener:
+    connect = cast(Any, asyncpg.connect)  # pyright: ignore[reportUnknownMemberType] - untyped
+    return await connect(
+        url,
+        timeout=_CONNECT_S,
+        command_timeout=_SILENCE_S,
+        server_settings={"application_name": "plexus-proxy"},
+    )
 
 
 def _pool(url: str) -> _Pool:

@@ -15,12 +15,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from plexus_proxy.db import migrate
 from plexus_proxy.db.database import Conflict, Query, Rejected, Row, Statements, Unavailable
+from plexus_proxy.db.sqlite_notices import add_notices, data_version, notices_after
 from plexus_proxy.db.statements import Statement, StatementSet, Values
 from plexus_proxy.resources import MIGRATIONS, QUERIES
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _BUSY_TIMEOUT_MS = 5000
 _PING_S = 1.0
+_LISTEN_S = 0.25
 _MAX_PARAMETERS = 5000
 """Of one statement; SQLite allows 32,766."""
 
@@ -63,6 +65,8 @@ class SqliteDatabase:
         self._writer = _Connection(self._open_writer)
         self._reader = _Connection(lambda: _open(path)) if path else self._writer
         self._reading = self._writing if path is None else nullcontext()
+        self._listeners: list[Callable[[str], None]] = []
+        """Of a database in memory, which no other process can have open."""
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._path is not None:
@@ -110,6 +114,37 @@ class SqliteDatabase:
             except BaseException:
                 await self._writer.run_regardless(_roll_back)
                 raise
+
+    async def notify(self, notices: Sequence[str]) -> None:
+        if self._path is None:
+            for notice, heard in product(notices, tuple(self._listeners)):
+                heard(notice)
+            return
+        now_ms = time.time_ns() // 1_000_000
+        async with self._writing:
+            await self._writer.run(lambda connection: add_notices(connection, notices, now_ms))
+
+    async def listen(self, heard: Callable[[str], None], listening: Callable[[], None]) -> NoReturn:
+        await self.open()
+        if self._path is None:
+            self._listeners.append(heard)
+            listening()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._listeners.remove(heard)
+        version, last = None, None
+        while True:
+            moved = await self._reader.run(data_version)
+            if moved != version:
+                since = last
+                found = await self._reader.run(lambda c, since=since: notices_after(c, since))
+                version, last = moved, found.last
+                if found.missed:
+                    listening()
+                for notice in found.notices:
+                    heard(notice)
+            await asyncio.sleep(_LISTEN_S)
 
     async def open(self) -> None:
         if not self._writer.open:
