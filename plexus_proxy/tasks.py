@@ -52,3 +52,15 @@ async def every(
 
     async with running(rounds(), name=name):
         yield
+
+
+async def at_most(seconds: float, work: Coroutine[Any, Any, Any], *, name: str) -> None:
+    """Wait for `work`, but not longer than `seconds`; then it is cancelled, and not waited for.
+
+    A time-out around `work` would also wait for what `work` does when it is cancelled.
+    """
+    task = spawn(work, name=name)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        task.cancel()

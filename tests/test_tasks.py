@@ -37,3 +37,33 @@ async def test_a_failing_round_does_not_end_the_rounds(caplog: pytest.LogCapture
     await asyncio.sleep(0.02)
     assert rounds == seen
     assert "again" in caplog.text
+
+
+async def test_work_that_takes_too_long_is_cancelled_and_not_waited_for() -> None:
+    seen: list[str] = []
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.2)
+            seen.append("given up")
+
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await tasks.at_most(0.05, stubborn(), name="stubborn")
+    assert loop.time() - started < 0.15
+    assert seen == []
+    await asyncio.sleep(0.25)
+    assert seen == ["given up"]
+
+
+async def test_work_that_ends_in_time_is_waited_for() -> None:
+    seen: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+        seen.append("done")
+
+    await tasks.at_most(5, work(), name="work")
+    assert seen == ["done"]
