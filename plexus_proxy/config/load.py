@@ -38,7 +38,7 @@ def load(
     found = problems.in_file_order()
     if problems.failed:
         return None, found
-    return snapshot_of(Config(**fields)), found
+    return snapshot_of(Config(**fields), text), found
 
 
 def check_file(

@@ -9,6 +9,8 @@ from plexus_proxy.config.model import Alias, Config, Key, Provider
 from plexus_proxy.config.timeouts import ResolvedTimeouts, general, of_provider
 from plexus_proxy.crypto import digest
 
+_DIGEST_CHARS = 12
+
 
 class Snapshot(Struct, frozen=True, kw_only=True):
     """One request works on one snapshot from beginning to end."""
@@ -22,6 +24,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     general_timeouts: ResolvedTimeouts
     made_s: int
     """When it came into force; Unix time."""
+    text_digest: str = ""
+    """Short; equal for processes that read the same text."""
 
     def timeouts(self, provider: Provider) -> ResolvedTimeouts:
         """The limits of an attempt at `provider`."""
@@ -35,7 +39,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         )
 
 
-def snapshot_of(config: Config) -> Snapshot:
+def snapshot_of(config: Config, text: str = "") -> Snapshot:
     return Snapshot(
         config=config,
         alias_names=_alias_names(config.models),
@@ -43,6 +47,7 @@ def snapshot_of(config: Config) -> Snapshot:
         admin_digest=digest(config.admin_key.reveal()),
         general_timeouts=general(config),
         made_s=int(time.time()),
+        text_digest=digest(text).hex()[:_DIGEST_CHARS],
     )
 
 
