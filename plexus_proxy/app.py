@@ -6,6 +6,7 @@ from plexus_proxy.admin import routes as admin
 from plexus_proxy.api import auth as api_auth
 from plexus_proxy.api import health as api_health
 from plexus_proxy.api import usage as api_usage
+from plexus_proxy.cluster.cluster import cluster
 from plexus_proxy.config.store import config_store
 from plexus_proxy.db.open import database
 from plexus_proxy.demo.server import demo_upstream
@@ -23,6 +24,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     # In start order; aiohttp unwinds them backwards.
     app.cleanup_ctx.append(config_store(settings))
     app.cleanup_ctx.append(database(settings.database_url))
+    app.cleanup_ctx.append(cluster)
     app.cleanup_ctx.append(recorder(settings.data_dir))
     app.cleanup_ctx.append(reasoning_vault(settings.encryption_key))
     app.cleanup_ctx.append(demo_upstream)

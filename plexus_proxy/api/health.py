@@ -2,13 +2,24 @@
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from plexus_proxy.api.replies import wrong_method
-from plexus_proxy.config.store import CONFIG
+from plexus_proxy.cluster.cluster import CLUSTER
+from plexus_proxy.config.store import CONFIG, Status
 from plexus_proxy.db.database import DATABASE, Unavailable
 from plexus_proxy.drain import DRAIN
 
 _encode = msgspec.json.Encoder().encode
+
+
+class ConfigHealth(Status, frozen=True, kw_only=True):
+    """The body of GET /health/config: of this process, then of all that share its database."""
+
+    members: int
+    """Live processes: workers and replicas."""
+    configs: int
+    """How many different configs these run on."""
 
 
 async def health(request: web.Request) -> web.Response:
@@ -30,9 +41,11 @@ async def readyz(request: web.Request) -> web.Response:
 async def config_health(request: web.Request) -> web.Response:
     """GET /health/config: which version runs, and why the file is not it. Holds no secret."""
     status = request.app[CONFIG].status()
+    members = request.app[CLUSTER].members
+    body = ConfigHealth(**structs.asdict(status), members=members.count, configs=members.configs())
     return web.Response(
         status=200 if status.state == "ok" else 503,
-        body=_encode(status),
+        body=_encode(body),
         content_type="application/json",
     )
 

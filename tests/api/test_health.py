@@ -1,6 +1,7 @@
 """What orchestrators ask: no key, no secret, and the truth."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ from support.databases import Outage
 from support.gateway import Reply, Stand, StandBuilder, ask_body, reply_of
 from support.waiting import until
 
+from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.config.store import CONFIG
 
 
@@ -78,7 +80,28 @@ async def test_without_its_database_it_serves_but_is_not_ready(
 async def test_a_good_config_is_ok(stand: Stand) -> None:
     status, body = await config_health(stand)
     assert (status, body["state"], body["problems"]) == (200, "ok", [])
-    assert body.keys() == {"state", "loaded_at", "problems"}
+    assert body.keys() == {"state", "loaded_at", "problems", "members", "configs"}
+
+
+async def test_replicas_on_different_configs_are_counted(
+    stand_builder: StandBuilder, tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    second = StandBuilder(tmp_path / "second", stand_builder.providers)
+    shared = f"sqlite://{tmp_path / 'shared.db'}"
+    async with stand_builder.started(DATABASE_URL=shared) as one:
+        async with second.started(DATABASE_URL=shared) as other:
+            assert (await other.gateway.ask("chat", ask_body("chat", "chat"))).status == 200
+            for stand in (one, other):
+                await stand.gateway.app[CLUSTER].members.beat()
+            body = (await config_health(one))[1]
+            assert (body["members"], body["configs"]) == (2, 2)
+            other.gateway.config_file.write_text(one.gateway.config_file.read_text())
+            await config_health(other)
+            await until(lambda: one.gateway.app[CLUSTER].members.configs() == 1, 6)
+            body = (await config_health(one))[1]
+            assert (body["members"], body["configs"]) == (2, 1)
+        await until(lambda: one.gateway.app[CLUSTER].members.count == 1, 4)
 
 
 async def test_a_bad_file_is_named_until_it_is_mended(stand: Stand) -> None:

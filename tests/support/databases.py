@@ -76,6 +76,8 @@ class PostgresOutage:
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 5432
         self._parts = parts
         self._open = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._wires: set[asyncio.StreamWriter] = set()
         self._relays: set[asyncio.Future[None]] = set()
         self.url = ""
@@ -96,12 +98,17 @@ class PostgresOutage:
     async def begin(self) -> None:
         """Cut every connection and refuse new ones."""
         self._open = False
+        self._flowing.set()
         for wire in list(self._wires):
             wire.transport.abort()
         await asyncio.gather(*self._relays)
 
     async def end(self) -> None:
         self._open = True
+
+    def hang(self) -> None:
+        """Keep every connection and let nothing through any more."""
+        self._flowing.clear()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         relay = asyncio.ensure_future(self._relay(reader, writer))
@@ -120,19 +127,19 @@ class PostgresOutage:
         wires = {writer, far_writer}
         self._wires |= wires
         try:
-            await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+            await asyncio.gather(self._pipe(reader, far_writer), self._pipe(far_reader, writer))
         finally:
             for wire in wires:
                 wire.transport.abort()
             self._wires -= wires
 
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
 
 
 @pytest.fixture(params=DIALECTS)
