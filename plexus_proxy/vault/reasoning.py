@@ -15,6 +15,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from aiohttp import web
 
 from plexus_proxy import tasks
+from plexus_proxy.cluster.cluster import CLUSTER
+from plexus_proxy.cluster.leases import every_once
 from plexus_proxy.crypto import Sealer, Secret
 from plexus_proxy.db.database import DATABASE, Conflict, Rejected, Row, Unavailable
 from plexus_proxy.formats.anchors import Sought
@@ -151,15 +153,15 @@ VAULT: web.AppKey[ReasoningVault] = web.AppKey("vault", ReasoningVault)
 
 
 def reasoning_vault(
-    encryption_key: Secret | None,
+    encryption_key: Secret | None, *, clean_s: float = CLEAN_S
 ) -> Callable[[web.Application], AbstractAsyncContextManager[None]]:
-    """For `app.cleanup_ctx`, after the database: the vault under VAULT."""
+    """For `app.cleanup_ctx`, after the cluster: the vault under VAULT, cleaned by one process."""
 
     @asynccontextmanager
     async def context(app: web.Application) -> AsyncGenerator[None]:
         sealer = Sealer(encryption_key)
         vault = app[VAULT] = ReasoningVault(VaultStore(app[DATABASE], sealer))
-        async with tasks.every(CLEAN_S, vault.clean, name="clean the vault"):
+        async with every_once(app[CLUSTER].leases, "clean the vault", clean_s, vault.clean):
             yield
         await vault.commit()
 

@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from aiohttp import web
+from support.waiting import until
 
+from plexus_proxy.cluster.cluster import CLUSTER, Cluster
 from plexus_proxy.crypto import Sealer, Secret
-from plexus_proxy.db.database import Database, Row, Unavailable
+from plexus_proxy.db.database import DATABASE, Database, Query, Row, Unavailable
 from plexus_proxy.formats.anchors import Sought
 from plexus_proxy.formats.conversation import Reasoning, Remembered
 from plexus_proxy.formats.events import Opaque
 from plexus_proxy.vault import reasoning
-from plexus_proxy.vault.reasoning import ReasoningVault
+from plexus_proxy.vault.reasoning import ReasoningVault, reasoning_vault
 from plexus_proxy.vault.store import VaultStore
 
 PART = Reasoning(
@@ -267,3 +270,43 @@ async def test_what_waits_for_a_database_that_hangs_is_bounded(
     await vault.commit()
     anchors = [f"call_{number}" for number in range(20)]
     assert 2 <= len(await vault_of(database).fetch("alice", sought(*anchors))) <= 4
+
+
+class Watched:
+    """A process's database, which notes what is written."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.written: list[Query] = []
+
+    async def execute(self, query: Query, **params: Any) -> int:
+        self.written.append(query)
+        return await self._database.execute(query, **params)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    @property
+    def cleanings(self) -> int:
+        return self.written.count("reasoning_delete_expired")
+
+
+@asynccontextmanager
+async def process(database: Watched) -> AsyncIterator[None]:
+    app = web.Application()
+    app[DATABASE] = cast(Database, database)
+    app[CLUSTER] = Cluster(app[DATABASE], lambda: "")
+    async with reasoning_vault(None, clean_s=0.1)(app):
+        yield
+
+
+async def test_one_process_of_several_cleans_for_all(database: Database) -> None:
+    await vault_of(database, ttl_ms=0).keep("alice", TURN)
+    first, second = Watched(database), Watched(database)
+    async with process(second):
+        async with process(first):
+            await until(lambda: first.cleanings + second.cleanings >= 4)
+            assert 0 in (first.cleanings, second.cleanings)
+            assert await stored(database) == []
+        before = second.cleanings
+        await until(lambda: second.cleanings > before)
