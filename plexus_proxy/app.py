@@ -5,6 +5,7 @@ from aiohttp import web
 from plexus_proxy.admin import routes as admin
 from plexus_proxy.api import auth as api_auth
 from plexus_proxy.api import health as api_health
+from plexus_proxy.api import sessions as api_sessions
 from plexus_proxy.api import usage as api_usage
 from plexus_proxy.cluster.cluster import cluster
 from plexus_proxy.config.store import config_store
@@ -12,6 +13,8 @@ from plexus_proxy.db.open import database
 from plexus_proxy.demo.server import demo_upstream
 from plexus_proxy.drain import DRAIN, Drain
 from plexus_proxy.gateway import routes as gateway
+from plexus_proxy.limits.cooldown_store import cooldowns
+from plexus_proxy.routing.bindings import bindings
 from plexus_proxy.settings import Settings
 from plexus_proxy.usage.recorder import recorder
 from plexus_proxy.vault.reasoning import reasoning_vault
@@ -27,6 +30,8 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.cleanup_ctx.append(cluster)
     app.cleanup_ctx.append(recorder(settings.data_dir))
     app.cleanup_ctx.append(reasoning_vault(settings.encryption_key))
+    app.cleanup_ctx.append(cooldowns)
+    app.cleanup_ctx.append(bindings)
     app.cleanup_ctx.append(demo_upstream)
     app.cleanup_ctx.append(gateway.gateway)
 
@@ -34,6 +39,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.router.add_routes(api_health.routes())
     app.router.add_routes(api_auth.routes())
     app.router.add_routes(api_usage.routes())
+    app.router.add_routes(api_sessions.routes())
     admin.setup(app)
     gateway.catch_all(app)
     return app

@@ -92,6 +92,8 @@ class ConfigStore:
         self._state: State = "ok"
         self._problems: Sequence[Problem] = ()
         self._loaded_at = datetime.now(UTC)
+        self.on_change: list[Callable[[Snapshot, Snapshot], None]] = []
+        """Told of the snapshot before and after each reload; must not raise."""
 
     def status(self) -> Status:
         return Status(
@@ -178,6 +180,9 @@ class ConfigStore:
         return await asyncio.to_thread(_read, source, settings)
 
     async def _take(self, reading: _Reading, snapshot: Snapshot) -> None:
+        if self.on_change:  # nobody listens before there is a first config
+            for tell in self.on_change:
+                tell(self.current, snapshot)
         self.current = snapshot
         self._source = reading.source
         self._state = "ok"

@@ -16,15 +16,17 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from enum import Enum
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 from msgspec import Struct
 
 from plexus_proxy import tasks
+from plexus_proxy.cluster.cluster import CLUSTER
+from plexus_proxy.cluster.leases import every_once
 from plexus_proxy.config.model import TargetKey
 from plexus_proxy.db.database import DATABASE, Conflict, Rejected, Unavailable
 from plexus_proxy.routing.binding_store import BindingStore, Bound
@@ -53,20 +55,6 @@ V = TypeVar("V")
 
 _EVERYTHING = "*"
 _IDS_IN_MESSAGE = 100
-
-
-class Leases(Protocol):
-    """So that one process does what is to be done once."""
-
-    async def take(self, name: str, ttl_s: float) -> bool: ...
-
-
-class Bus(Protocol):
-    """How processes tell each other what has changed; "" means that anything may have."""
-
-    def publish(self, topic: str, ids: str = "") -> None: ...
-
-    def subscribe(self, topic: str, heard: Callable[[str], None]) -> None: ...
 
 
 class Unknown(Enum):
@@ -274,29 +262,17 @@ def _trim(found: "OrderedDict[str, V]", most: int) -> None:
 BINDINGS: web.AppKey[Bindings] = web.AppKey("bindings", Bindings)
 
 
-def bindings(
-    leases: Callable[[web.Application], Leases], bus: Callable[[web.Application], Bus]
-) -> Callable[[web.Application], AbstractAsyncContextManager[None]]:
-    """For `app.cleanup_ctx`, after the database and what other processes are reached by: the
-    bindings under BINDINGS."""
-
-    @asynccontextmanager
-    async def context(app: web.Application) -> AsyncGenerator[None]:
-        others, turns = bus(app), leases(app)
-        found = app[BINDINGS] = Bindings(
-            BindingStore(app[DATABASE]), announce=partial(others.publish, TOPIC)
-        )
-        others.subscribe(TOPIC, found.heard)
-
-        async def clean() -> None:
-            if await turns.take("clean bindings", CLEAN_S):
-                await found.clean()
-
-        async with (
-            tasks.every(COMMIT_S, found.commit, name="store bindings"),
-            tasks.every(CLEAN_S, clean, name="clean bindings"),
-        ):
-            yield
-        await found.commit()
-
-    return context
+@asynccontextmanager
+async def bindings(app: web.Application) -> AsyncGenerator[None]:
+    """For `app.cleanup_ctx`, after the cluster: the bindings under BINDINGS."""
+    cluster = app[CLUSTER]
+    found = app[BINDINGS] = Bindings(
+        BindingStore(app[DATABASE]), announce=partial(cluster.bus.publish, TOPIC)
+    )
+    cluster.bus.subscribe(TOPIC, found.heard)
+    async with (
+        tasks.every(COMMIT_S, found.commit, name="store bindings"),
+        every_once(cluster.leases, "clean bindings", CLEAN_S, found.clean),
+    ):
+        yield
+    await found.commit()
