@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -32,8 +32,9 @@ async def running(work: Coroutine[Any, Any, Any], *, name: str) -> AsyncGenerato
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])  # which, unlike `await task`, tells our own cancellation apart
+        if not task.cancelled():
+            task.result()
 
 
 @asynccontextmanager

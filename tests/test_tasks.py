@@ -67,3 +67,25 @@ async def test_work_that_ends_in_time_is_waited_for() -> None:
 
     await tasks.at_most(5, work(), name="work")
     assert seen == ["done"]
+
+
+async def test_a_cancellation_while_background_work_ends_is_not_lost() -> None:
+    ending = asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            ending.set()
+            await asyncio.sleep(0.05)
+
+    async def outer() -> str:
+        async with tasks.running(slow_to_end(), name="slow to end"):
+            await asyncio.sleep(0)
+        return "went on"
+
+    task = tasks.spawn(outer(), name="outer")
+    await ending.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
