@@ -14,10 +14,10 @@ from plexus_proxy.config.model import Alias, TargetKey
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.routing.aliases import Candidate, Plan, PlannedGroup, Planner
 from plexus_proxy.routing.kinds import RequestKind
-from plexus_proxy.routing.selectors import order
+from plexus_proxy.routing.selectors import Measurements, order
 
 
-class View(Protocol):
+class View(Measurements, Protocol):
     """What is known of targets at this moment."""
 
     @property

@@ -6,7 +6,7 @@ from random import Random
 import msgspec
 from ruamel.yaml import YAML
 
-from plexus_proxy.config.model import Config, TargetKey
+from plexus_proxy.config.model import Config, Selector, TargetKey
 from plexus_proxy.config.snapshot import Snapshot, snapshot_of
 from plexus_proxy.routing.kinds import RequestKind
 from plexus_proxy.routing.router import Route, Router
@@ -26,6 +26,12 @@ class Resting:
 
     def is_cooling(self, provider: str, model: str) -> bool:
         return f"{provider}/{model}" in self._targets
+
+    def measured(self, key: TargetKey) -> None:
+        return None
+
+    def exploration(self, selector: Selector) -> float:
+        return 0.0
 
 
 def snapshot_from(text: str) -> Snapshot:
