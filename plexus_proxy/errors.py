@@ -20,7 +20,9 @@ PlexusError                     status, kind, code; the message is safe to show 
 │  ├─ Stalled 504               the stream fell silent
 │  └─ Garbled 502               the answer cannot be read, or ended before it was complete
 ├─ NoCandidate 503              every target of the alias was filtered out
-└─ AllAttemptsFailed            every candidate was tried
+│  ├─ NoAllowance 429           … because each waits for its quota
+│  └─ Busy 429                  … because each serves as many requests as it may
+└─ AllAttemptsFailed            several candidates were tried, none could serve
 """
 
 from collections.abc import Mapping
@@ -287,10 +289,30 @@ class TimedOut(UpstreamFault):
 
 
 class Stalled(TimedOut):
-    """The stream fell silent between two chunks."""
+    """The stream fell silent, began too late or became too slow. The last two are stalls by the
+    operator's own measure (`is_slow`)."""
 
-    def __init__(self, limit_s: float) -> None:
+    LATE: ClassVar[str] = "upstream_late_start"
+    SLOW: ClassVar[str] = "upstream_slow_stream"
+
+    def __init__(self, limit_s: float, message: str = "", *, code: str | None = None) -> None:
         super().__init__("idle", limit_s)
+        self.message = message or self.message
+        self.code = code or self.code
+
+    @property
+    def is_slow(self) -> bool:
+        return self.code in (self.LATE, self.SLOW)
+
+    @classmethod
+    def late(cls, limit_s: float) -> "Stalled":
+        message = f"The provider's stream did not begin within {limit_s:g} s."
+        return cls(limit_s, message, code=cls.LATE)
+
+    @classmethod
+    def slow(cls, bytes_per_s: float, window_s: float) -> "Stalled":
+        message = f"The provider's stream fell below {bytes_per_s:g} bytes/s for {window_s:g} s."
+        return cls(window_s, message, code=cls.SLOW)
 
 
 class Garbled(UpstreamFault):
@@ -320,8 +342,24 @@ class NoCandidate(PlexusError):
         self.reasons: Mapping[str, str] = reasons or {}
 
 
+class NoAllowance(NoCandidate):
+    """Every target waits for its quota or rate limit."""
+
+    status = 429
+    kind = "rate_limit"
+    code = "rate_limit_exceeded"
+
+
+class Busy(NoCandidate):
+    """Every target serves as many requests as it may."""
+
+    status = 429
+    kind = "rate_limit"
+    code = "concurrency_limit"
+
+
 class AllAttemptsFailed(PlexusError):
-    """Every candidate was tried; carries the kind and status of the last fault."""
+    """Several candidates were tried; carries the kind and status of the last fault."""
 
     def __init__(self, message: str, *, last: PlexusError) -> None:
         super().__init__(message, code=last.code, retry_after_s=last.retry_after_s)

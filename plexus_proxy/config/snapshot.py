@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from plexus_proxy.config import stalls
 from plexus_proxy.config.model import Alias, Config, Key, Provider
 from plexus_proxy.config.timeouts import ResolvedTimeouts, general, of_provider
 from plexus_proxy.crypto import digest
@@ -22,6 +23,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """SHA-256 digest of a key's secret → the key's name."""
     admin_digest: bytes
     general_timeouts: ResolvedTimeouts
+    general_stall: stalls.ResolvedStall
     made_s: int
     """When it came into force; Unix time."""
     text_digest: str = ""
@@ -30,6 +32,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     def timeouts(self, provider: Provider) -> ResolvedTimeouts:
         """The limits of an attempt at `provider`."""
         return of_provider(provider, self.general_timeouts)
+
+    def stalls(self, provider: Provider) -> stalls.ResolvedStall:
+        """When a stream of `provider` counts as stalled."""
+        return stalls.of_provider(provider, self.general_stall)
 
     def __repr__(self) -> str:
         config = self.config
@@ -46,6 +52,7 @@ def snapshot_of(config: Config, text: str = "") -> Snapshot:
         key_names=_key_names(config.keys),
         admin_digest=digest(config.admin_key.reveal()),
         general_timeouts=general(config),
+        general_stall=stalls.general(config),
         made_s=int(time.time()),
         text_digest=digest(text).hex()[:_DIGEST_CHARS],
     )

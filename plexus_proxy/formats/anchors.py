@@ -7,6 +7,7 @@ off before a provider sees the id.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
@@ -25,6 +26,8 @@ from plexus_proxy.formats.conversation import (
 
 MARK = "_gw"
 """Legal in the ids of all formats, and short: Chat Completions allows an id 40 characters."""
+_MARK_BYTES = MARK.encode() + b'"'
+_MARKED_ID = re.compile(rb'("(?:id|tool_call_id|tool_use_id|call_id)"\s*:\s*"[^"\\]*)_gw(?=")')
 MAX_TEXTS = 8
 """Of so many of the newest turns without calls the reasoning is looked up."""
 
@@ -85,6 +88,12 @@ def unmarked(conversation: Conversation) -> tuple[Conversation, Sought]:
     if turns != list(conversation.turns):
         conversation = replace(conversation, turns=tuple(turns))
     return conversation, Sought((*calls, *texts[-MAX_TEXTS:]), awaited)
+
+
+def without_marks(body: bytes) -> bytes:
+    """A request as it is, but for the marks on its tool ids: a client of the provider's own format
+    has them if another provider served its conversation before."""
+    return _MARKED_ID.sub(rb"\1", body) if _MARK_BYTES in body else body
 
 
 def has_state(parts: Iterable[Part]) -> bool:

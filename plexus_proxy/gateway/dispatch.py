@@ -2,38 +2,51 @@
 
 Until an attempt is primed every fault may become a retry at the next candidate; after it the pump
 tells the client in-band. Nothing else in the code asks whether headers have been sent.
+
+Which candidate is next is decided anew before each attempt, as things stand then: one that has
+begun to cool down is left out, so is one that would be asked with a credential that was refused a
+moment ago, and for a place at a target that is full the request waits only when nothing else is
+left. When all that is left cools down, the one that comes back first is probed.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from random import Random
 
 from msgspec import Struct, structs
 
-from plexus_proxy.adapters.registry import adapted, answer_patch
 from plexus_proxy.adapters.repair import repaired
-from plexus_proxy.config.model import Egress
+from plexus_proxy.config.model import Provider
 from plexus_proxy.config.snapshot import Snapshot
-from plexus_proxy.egress import fetch
-from plexus_proxy.errors import PlexusError, Refused, UpstreamFault
-from plexus_proxy.formats.anchors import unmarked
-from plexus_proxy.formats.conversation import Conversation, Crossing
-from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
-from plexus_proxy.formats.remote import content_of, remote_urls, with_fetched
-from plexus_proxy.gateway.exchange import Exchange
-from plexus_proxy.gateway.headers import with_session
-from plexus_proxy.routing.access import DEMO_SCHEME
+from plexus_proxy.errors import (
+    AllAttemptsFailed,
+    Busy,
+    Garbled,
+    NoAllowance,
+    NoCandidate,
+    PlexusError,
+    Refused,
+    UpstreamFault,
+)
+from plexus_proxy.formats.format import Call, ClientFormat, Format
+from plexus_proxy.gateway.exchange import FULL, Exchange
+from plexus_proxy.gateway.prepare import Prepared, Preparer
+from plexus_proxy.limits.concurrency import Places, Slot, Want
+from plexus_proxy.limits.cooldowns import LAST_RESORT_MS, Cooldown, Cooldowns
+from plexus_proxy.limits.retries import RetryBudget
 from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.routing.router import Route
 from plexus_proxy.upstream.attempt import Attempt, Primed, Whole, Work, run
 from plexus_proxy.upstream.client import Upstream
 from plexus_proxy.upstream.clock import PhaseClock
-from plexus_proxy.upstream.request import outgoing
-from plexus_proxy.usage.estimate import estimate_tokens
-from plexus_proxy.vault.reasoning import ReasoningVault
+from plexus_proxy.upstream.faults import Verdict, verdict
 
-MAX_ATTEMPTS = 1
-"""Until faults decide about retries, only the first candidate is tried."""
+JITTER_S = 0.05
+"""A further attempt begins after up to this long, so that all requests that one failing provider
+drops do not come to the next at the same instant."""
+_ALLOWANCE = ("quota", "rate_limit")
+_NOTHING_WRONG = Verdict(False, None)
 
 
 class Reply(Struct, frozen=True):
@@ -52,15 +65,18 @@ class Dispatcher:
         self,
         upstream: Upstream,
         formats: Mapping[str, Format],
-        clients: Mapping[str, ClientFormat],
-        vault: ReasoningVault,
-        demo_base_url: Callable[[str], str],
+        preparer: Preparer,
+        cooldowns: Cooldowns,
+        places: Places,
+        random: Random,
     ) -> None:
         self._upstream = upstream
         self._formats = formats
-        self._clients = clients
-        self._vault = vault
-        self._demo_base_url = demo_base_url
+        self._preparer = preparer
+        self._cooldowns = cooldowns
+        self._places = places
+        self._budget = RetryBudget()
+        self._random = random
 
     async def dispatch(
         self,
@@ -70,33 +86,124 @@ class Dispatcher:
         client_headers: Mapping[str, str],
         snapshot: Snapshot,
     ) -> Reply:
-        """The first primed answer. Raises the client's fault, or that of the last attempt."""
+        """The first primed answer. Raises the client's fault, that of the only attempt, or
+        AllAttemptsFailed; NoCandidate if nothing could be tried."""
+        self._budget.request(time.monotonic())
+        search = _Search(exchange, route, self._cooldowns, self._places, snapshot)
+        prepared = Prepared()
         last: UpstreamFault | None = None
-        for candidate in route.candidates[:MAX_ATTEMPTS]:
+        empty: Reply | None = None
+        while not exchange.attempts or (search.has_more and self._may_go_on(exchange, snapshot)):
+            if exchange.attempts:
+                await asyncio.sleep(self._random.uniform(0, JITTER_S))
+            found = await search.next()
+            if found is None:
+                break
+            candidate, slot = found
             try:
-                return await self._try(exchange, call, candidate, client_headers, snapshot)
+                reply = await self._try(
+                    exchange, prepared, call, candidate, slot, client_headers, snapshot
+                )
             except UpstreamFault as fault:
                 last = fault
-        assert last is not None  # a route has at least one candidate
-        raise last
+                decided = self.settle(exchange.attempts[-1], fault, snapshot)
+                if not decided.retry:
+                    raise
+                search.note(candidate, decided)
+                continue
+            if reply.attempt.observer.empty and search.has_more:
+                empty = reply  # perhaps another has more to say
+                self._leave_empty(reply, exchange, snapshot)
+                continue
+            exchange.answered = reply.attempt
+            return reply
+        if empty is not None:
+            exchange.note_first_content()
+            exchange.answered = empty.attempt
+            return empty
+        if last is None:
+            raise search.nothing()
+        raise _failure(exchange, last)
+
+    def settle(self, attempt: Attempt, fault: PlexusError | None, snapshot: Snapshot) -> Verdict:
+        """An attempt has come to its end: give back its place, and note what that says of its
+        target."""
+        attempt.end(fault)
+        attempt.slot.release()
+        candidate, cooldowns = attempt.candidate, self._cooldowns
+        if fault is None:
+            cooldowns.succeeded(*candidate.key, started_ms=attempt.started_ms)
+            return _NOTHING_WRONG
+        decided = verdict(fault, snapshot.config.failover)
+        cooling = decided.cooling
+        if cooling is not None and cooling.cause == "stall":
+            cooling = cooling if snapshot.stalls(candidate.provider).cooldown else None
+        if cooling is None or candidate.provider.disable_cooldown:
+            cooldowns.abandoned(*candidate.key)
+        else:
+            cooldowns.failed(
+                *candidate.key,
+                cooling,
+                snapshot.config.cooldown,
+                started_ms=attempt.started_ms,
+                now_ms=_now_ms(),
+                initial_s=candidate.cooldown_s,
+            )
+        return decided
+
+    def let_go(self, exchange: Exchange) -> None:
+        """The exchange is over: whatever attempt was still running says nothing of its target."""
+        for attempt in exchange.attempts:
+            attempt.slot.release()
+            if attempt.ended is None:
+                self._cooldowns.abandoned(*attempt.candidate.key)
+
+    def _may_go_on(self, exchange: Exchange, snapshot: Snapshot) -> bool:
+        """Whether there may be one more attempt, whatever is left to try."""
+        failover = snapshot.config.failover
+        return (
+            failover.enabled
+            and len({attempt.candidate.key for attempt in exchange.attempts})
+            < failover.max_attempts
+            and exchange.age_s < failover.deadline_s
+            and self._budget.take(
+                failover.retry_budget, failover.min_retries_per_s, time.monotonic()
+            )
+        )
+
+    def _leave_empty(self, reply: Reply, exchange: Exchange, snapshot: Snapshot) -> None:
+        exchange.first_content = None
+        fault = Garbled("The provider's answer is empty.", code=Garbled.EMPTY)
+        self.settle(reply.attempt, fault, snapshot)
 
     async def _try(
         self,
         exchange: Exchange,
+        prepared: Prepared,
         call: Call,
         candidate: Candidate,
+        slot: Slot,
         client_headers: Mapping[str, str],
         snapshot: Snapshot,
     ) -> Reply:
         """One candidate. A request that it refuses for a reason we can mend is sent once more;
-        each time is an attempt of its own."""
-        attempt, clock = self._begin(exchange, candidate, snapshot)
+        each time is an attempt of its own, at the same place."""
+        stall = snapshot.stalls(candidate.provider)
+        attempt, clock = self._begin(exchange, call, candidate, slot, snapshot)
         try:
-            work = await self._work(
-                exchange, call, candidate, client_headers, snapshot.config.egress
+            work = await self._preparer.work(
+                exchange,
+                prepared,
+                call,
+                candidate,
+                client_headers,
+                snapshot.config.egress,
+                first_bytes=stall.ttfb_bytes,
             )
+        except UpstreamFault:
+            raise
         except PlexusError as fault:
-            attempt.end(fault)
+            self.settle(attempt, fault, snapshot)
             raise
         try:
             return await self._run(exchange, work, attempt, clock)
@@ -104,104 +211,230 @@ class Dispatcher:
             repair = repaired(fault, work.request.body)
             if repair is None:
                 raise
+            attempt.end(fault)
         exchange.dropped = [*dict.fromkeys((*exchange.dropped, *repair.dropped))]
         request = structs.replace(work.request, body=repair.body)
-        attempt, clock = self._begin(exchange, candidate, snapshot)
+        attempt, clock = self._begin(exchange, call, candidate, slot, snapshot)
         return await self._run(exchange, structs.replace(work, request=request), attempt, clock)
 
     def _begin(
-        self, exchange: Exchange, candidate: Candidate, snapshot: Snapshot
+        self, exchange: Exchange, call: Call, candidate: Candidate, slot: Slot, snapshot: Snapshot
     ) -> tuple[Attempt, PhaseClock]:
-        attempt = Attempt(candidate, self._formats[candidate.format].observer())
+        """The first attempt has all the time its own limits give it, further ones have to be done
+        with by the deadline."""
+        now = asyncio.get_running_loop().time()
+        limits = snapshot.timeouts(candidate.provider)
+        first_bytes_s = snapshot.stalls(candidate.provider).ttfb_s if call.stream else None
+        if exchange.attempts:
+            left_s = max(0.0, snapshot.config.failover.deadline_s - exchange.age_s)
+            clock = PhaseClock(limits, now, latest=now + left_s, first_bytes_s=first_bytes_s)
+        else:
+            clock = PhaseClock(limits, now, first_bytes_s=first_bytes_s)
+        attempt = Attempt(candidate, self._formats[candidate.format].observer(), slot)
         exchange.attempts.append(attempt)
-        timeouts = snapshot.timeouts(candidate.provider)
-        return attempt, PhaseClock(timeouts, asyncio.get_running_loop().time())
+        return attempt, clock
 
     async def _run(
         self, exchange: Exchange, work: Work, attempt: Attempt, clock: PhaseClock
     ) -> Reply:
-        try:
-            answer = await run(work, attempt, self._upstream, clock)
-        except PlexusError as fault:
-            attempt.end(fault)
-            raise
-        exchange.note_first_content()
+        answer = await run(work, attempt, self._upstream, clock)
+        attempt.first_content = exchange.note_first_content()
+        self._cooldowns.opened(*attempt.candidate.key)
         return Reply(attempt, answer, work.client, clock)
 
-    async def _work(
-        self,
-        exchange: Exchange,
-        call: Call,
-        candidate: Candidate,
-        client_headers: Mapping[str, str],
-        egress: Egress,
-    ) -> Work:
-        client = self._clients[exchange.client_format]
-        provider = self._formats[candidate.format]
-        crossing = Crossing(
-            provider=candidate.provider_id,
-            model=candidate.model,
-            response_id=exchange.request_id.removeprefix("req_"),
-            created_s=int(time.time()),
-            include_usage=call.include_usage,
-            estimated_input_tokens=estimate_tokens(len(call.body)),
-        )
-        if client is provider:
-            body = provider.splice(call, candidate.model, candidate.extra_body)
-        else:
-            conversation = await self._conversation(
-                exchange, call, client, provider, crossing, egress
-            )
-            body = provider.write_request(conversation, crossing)
-            exchange.dropped = crossing.dropped
-            if candidate.extra_body:
-                body = provider.splice(
-                    structs.replace(call, body=body), candidate.model, candidate.extra_body
-                )
-        if candidate.adapters:
-            body = adapted(body, candidate.adapters)
-        base_url = candidate.base_url
-        if base_url.startswith(DEMO_SCHEME):
-            base_url = self._demo_base_url(candidate.format)
-        return Work(
-            request=outgoing(
-                candidate,
-                provider,
-                base_url,
-                body,
-                streamed=call.stream,
-                client_headers=with_session(
-                    client_headers if client is provider else {}, provider, call
-                ),
-            ),
-            client=client,
-            provider=provider,
-            crossing=crossing,
-            streamed=call.stream,
-            patch=answer_patch(candidate.adapters) if candidate.adapters else None,
-        )
 
-    async def _conversation(
+class _Search:
+    """Which candidate of a route is next, for one exchange."""
+
+    __slots__ = (
+        "_blocking",
+        "_cooldowns",
+        "_exchange",
+        "_full",
+        "_left",
+        "_places",
+        "_route",
+        "_snapshot",
+        "_spent",
+        "_tried",
+    )
+
+    def __init__(
         self,
         exchange: Exchange,
-        call: Call,
-        client: ClientFormat,
-        provider: Format,
-        crossing: Crossing,
-        egress: Egress,
-    ) -> Conversation:
-        """What the client said, with all that has to be fetched before it can be translated."""
-        conversation = client.read_request(call.body, Asked(call.model, call.stream))
-        crossing.echo = conversation.echo
-        conversation, sought = unmarked(conversation)
-        if sought.anchors and exchange.caller is not None:
-            crossing.remembered = await self._vault.fetch(exchange.caller.owner, sought)
-        if urls := remote_urls(conversation, provider.inlines):
-            fetched = await fetch(
-                urls, max_bytes=egress.media_bytes, allow_private=egress.allow_private_addresses
-            )
-            content = {
-                url: content_of(found.media_type, found.body) for url, found in fetched.items()
-            }
-            conversation = with_fetched(conversation, content)
-        return conversation
+        route: Route,
+        cooldowns: Cooldowns,
+        places: Places,
+        snapshot: Snapshot,
+    ) -> None:
+        self._exchange = exchange
+        self._route = route
+        self._cooldowns = cooldowns
+        self._places = places
+        self._snapshot = snapshot
+        self._left = list(reversed(route.candidates))
+        self._full: list[Candidate] = []
+        self._blocking: list[tuple[Candidate, Cooldown]] = []
+        self._spent: set[tuple[str, str]] = set()
+        """(credential, model or "") that a fault was about."""
+        now_ms = _now_ms()
+        for candidate in route.cooling:
+            entry = cooldowns.blocking(*candidate.key, now_ms)
+            if entry is None:
+                self._left.insert(0, candidate)  # over since it was routed
+            else:
+                self._set_aside(candidate, entry)
+
+    @property
+    def has_more(self) -> bool:
+        """Perhaps there is another candidate."""
+        return bool(self._left or self._full or self._blocking)
+
+    def note(self, candidate: Candidate, decided: Verdict) -> None:
+        """A fault: the same credential is not asked again for what it was about."""
+        account_wide = decided.cooling is not None and decided.cooling.account_wide
+        self._spent.add((_credential(candidate), "" if account_wide else candidate.model))
+
+    async def next(self) -> tuple[Candidate, Slot] | None:
+        """The candidate to be tried now, and a place at it; None if there is none."""
+        while self._left:
+            candidate = self._left.pop()
+            if self._is_spent(candidate):
+                self._exchange.skip(candidate, "credential refused before")
+                continue
+            slot = self._places.take(_want(candidate))
+            if slot is None:
+                self._full.append(candidate)
+                self._exchange.skip(candidate, FULL)
+            elif self._admitted(candidate):
+                return candidate, slot
+            else:
+                slot.release()
+        return await self._waited() or self._last_resort()
+
+    def nothing(self) -> NoCandidate:
+        """Why nothing could be tried."""
+        reasons = {**self._route.reasons}
+        reasons |= {_name(candidate): "at its limit of requests" for candidate in self._full}
+        reasons |= {
+            _name(candidate): f"cooling down ({e.cause})" for candidate, e in self._blocking
+        }
+        words = "No target of this model can be used now: " + _listed(reasons) + "."
+        if self._full:
+            return Busy(words, reasons=reasons, retry_after_s=1)
+        entries = [entry for _, entry in self._blocking]
+        now_ms = _now_ms()
+        wait_ms = min(
+            entry.until_ms - now_ms if entry.hard else LAST_RESORT_MS for entry in entries
+        )
+        wait_s = max(1.0, wait_ms / 1000)
+        if all(entry.hard and entry.cause in _ALLOWANCE for entry in entries):
+            return NoAllowance(words, reasons=reasons, retry_after_s=wait_s)
+        return NoCandidate(words, reasons=reasons, retry_after_s=wait_s)
+
+    def _is_spent(self, candidate: Candidate) -> bool:
+        if not self._spent:
+            return False
+        credential = _credential(candidate)
+        return (credential, "") in self._spent or (credential, candidate.model) in self._spent
+
+    def _admitted(self, candidate: Candidate) -> bool:
+        """Unless it has begun to cool down since it was routed."""
+        cooldowns = self._cooldowns
+        if cooldowns.idle or self._route.direct or candidate.provider.disable_cooldown:
+            return True
+        now_ms = _now_ms()
+        if cooldowns.admit(*candidate.key, now_ms):
+            return True
+        entry = cooldowns.blocking(*candidate.key, now_ms)
+        assert entry is not None  # nothing else keeps a target out
+        self._set_aside(candidate, entry)
+        return False
+
+    async def _waited(self) -> tuple[Candidate, Slot] | None:
+        """A place at a target that was full, as soon as there is one."""
+        full = [candidate for candidate in self._full if not self._is_spent(candidate)]
+        if not full:
+            return None
+        rules = self._snapshot.config.concurrency
+        slot = await self._places.wait(
+            [_want(candidate) for candidate in full],
+            queue_size=rules.queue_size,
+            seconds=rules.queue_s,
+        )
+        if slot is None:
+            return None
+        [candidate] = [c for c in full if _want(c) == slot.want][:1]
+        self._full.remove(candidate)
+        if self._admitted(candidate):
+            return candidate, slot
+        slot.release()
+        return await self._waited()
+
+    def _last_resort(self) -> tuple[Candidate, Slot] | None:
+        """Of those that cool down softly the one that comes back first."""
+        soft = [(c, entry) for c, entry in self._blocking if not entry.hard]
+        for candidate, entry in sorted(soft, key=lambda each: each[1].until_ms):
+            if self._is_spent(candidate):
+                continue
+            slot = self._places.take(_want(candidate))
+            if slot is None:
+                continue
+            if self._cooldowns.probe(*candidate.key, _now_ms()):
+                self._blocking.remove((candidate, entry))
+                return candidate, slot
+            slot.release()
+        return None
+
+    def _set_aside(self, candidate: Candidate, entry: Cooldown) -> None:
+        self._blocking.append((candidate, entry))
+        self._exchange.skip(candidate, f"cooling down: {entry.cause}")
+
+
+def _failure(exchange: Exchange, last: UpstreamFault) -> PlexusError:
+    """What the client is told when no attempt has brought an answer."""
+    tried: dict[str, str] = {}
+    for attempt in exchange.attempts:
+        fault = attempt.fault
+        if isinstance(fault, Refused):
+            tried[_name(attempt.candidate)] = str(fault.upstream_status)
+        elif fault is not None:
+            tried[_name(attempt.candidate)] = fault.code or fault.kind
+    if len(tried) == 1:
+        return last
+    return AllAttemptsFailed(
+        f"All targets failed: {_listed(tried)}. Last error: {last.told}", last=last
+    )
+
+
+_MAX_LISTED = 12
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    named = [f"{target} ({reason})" for target, reason in reasons.items()]
+    over = len(named) - _MAX_LISTED
+    return ", ".join(named[:_MAX_LISTED]) + (f" and {over} more" if over > 0 else "")
+
+
+def _name(candidate: Candidate) -> str:
+    return f"{candidate.provider_id}/{candidate.model}"
+
+
+def _want(candidate: Candidate) -> Want:
+    return Want(
+        candidate.provider_id,
+        candidate.model,
+        candidate.provider.max_concurrency,
+        candidate.max_concurrency,
+    )
+
+
+def _credential(candidate: Candidate) -> str:
+    """What a provider knows us by; two providers of the config may have the same."""
+    provider: Provider = candidate.provider
+    key = provider.api_key.reveal() if provider.api_key is not None else ""
+    return key or f"provider {candidate.provider_id}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

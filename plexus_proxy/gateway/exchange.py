@@ -4,19 +4,43 @@ import random
 import time
 from collections.abc import Mapping
 
-from plexus_proxy.errors import PlexusError, Stalled, TimedOut
+from msgspec import Struct
+
+from plexus_proxy.config.model import TargetKey
+from plexus_proxy.errors import AllAttemptsFailed, PlexusError, Stalled, TimedOut
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.format import Call, Observer
 from plexus_proxy.gateway.auth import Caller
+from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.routing.router import Route
 from plexus_proxy.upstream.attempt import Attempt
 from plexus_proxy.usage.estimate import estimate_tokens
 from plexus_proxy.usage.pricing import price
-from plexus_proxy.usage.record import Cost, Status, UsageRow
+from plexus_proxy.usage.record import AttemptRecord, Cost, Status, UsageRow
 
 CLIENT_CLOSED_REQUEST = 499
 _MAX_HEADER_TEXT = 255
 _MAX_ERROR_TEXT = 2000
+_MAX_SKIPPED = 20
+FULL = "full"
+"""Why a target at its `maxConcurrency` is left out."""
+
+
+class Skipped(Struct, frozen=True, gc=False):
+    """A candidate that was left out, after so many attempts."""
+
+    candidate: Candidate
+    reason: str
+    after: int
+
+    def record(self) -> AttemptRecord:
+        return AttemptRecord(
+            provider=self.candidate.provider_id,
+            model=self.candidate.model,
+            format=self.candidate.format,
+            status="skipped",
+            reason=self.reason,
+        )
 
 
 class Exchange:
@@ -25,6 +49,7 @@ class Exchange:
     __slots__ = (
         "_started",
         "_started_at_ms",
+        "answered",
         "attempts",
         "call",
         "caller",
@@ -37,6 +62,7 @@ class Exchange:
         "http_status",
         "request_id",
         "route",
+        "skipped",
         "source_ip",
     )
 
@@ -54,14 +80,36 @@ class Exchange:
         self.call: Call | None = None
         self.route: Route | None = None
         self.attempts: list[Attempt] = []
+        self.answered: Attempt | None = None
+        """The one whose answer the client gets."""
+        self.skipped: list[Skipped] = []
         self.dropped: list[str] = []
         self.error: PlexusError | None = None
         self.http_status: int | None = None
         """What the client was told; None while nothing was sent."""
         self.first_content: float | None = None
 
-    def note_first_content(self) -> None:
-        self.first_content = time.monotonic()
+    @property
+    def age_s(self) -> float:
+        """Time since the request came."""
+        return time.monotonic() - self._started
+
+    def note_first_content(self) -> float:
+        """It has come now. The first one counts; returns the time."""
+        now = time.monotonic()
+        if self.first_content is None:
+            self.first_content = now
+        return now
+
+    @property
+    def full_targets(self) -> set[TargetKey]:
+        """Targets that had no room for it."""
+        return {each.candidate.key for each in self.skipped if each.reason == FULL}
+
+    def skip(self, candidate: Candidate, reason: str) -> None:
+        """A candidate was left out."""
+        if len(self.skipped) < _MAX_SKIPPED:
+            self.skipped.append(Skipped(candidate, reason, len(self.attempts)))
 
     def row(self, *, cancelled: bool) -> UsageRow | None:
         """The usage row; None for a caller we do not know (nothing is written for those)."""
@@ -69,7 +117,7 @@ class Exchange:
         if caller is None:
             return None
         ended = time.monotonic()
-        attempt = self.attempts[-1] if self.attempts else None
+        attempt = self.answered or (self.attempts[-1] if self.attempts else None)
         candidate = attempt.candidate if attempt else None
         observer = attempt.observer if attempt else None
         error = self.error
@@ -129,9 +177,16 @@ class Exchange:
             tool_calls=observer.tool_calls if observer else 0,
             message_count=call.message_count if call else 0,
             parallel_tool_calls=call.parallel_tool_calls if call else None,
-            attempts=tuple(tried.record() for tried in self.attempts),
+            attempts=self._records(),
             dropped_fields=tuple(self.dropped),
         )
+
+    def _records(self) -> tuple[AttemptRecord, ...]:
+        """What was tried and what was left out, in the order of time."""
+        records = [tried.record() for tried in self.attempts]
+        for skipped in reversed(self.skipped):
+            records.insert(skipped.after, skipped.record())
+        return tuple(records)
 
 
 def new_request_id() -> str:
@@ -174,6 +229,8 @@ def _status(error: PlexusError | None, cancelled: bool) -> Status:
         return "cancelled"
     if error is None:
         return "success"
+    if isinstance(error, AllAttemptsFailed):
+        error = error.last
     if isinstance(error, Stalled):
         return "stall"
     return "timeout" if isinstance(error, TimedOut) else "error"

@@ -3,17 +3,22 @@
 import asyncio
 import logging
 import re
+from collections.abc import Sequence
 from functools import partial
 from random import Random
 
 from aiohttp import web
 from msgspec import structs
 
+from plexus_proxy.config.model import TargetKey
+from plexus_proxy.config.snapshot import Snapshot
+from plexus_proxy.config.stalls import ResolvedStall
 from plexus_proxy.config.store import ConfigStore
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.conversation import Remembered
 from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat
 from plexus_proxy.formats.gemini.array import KEEPALIVE, ArrayRelay
+from plexus_proxy.gateway.affinity import Affinity, Preference
 from plexus_proxy.gateway.auth import authenticate
 from plexus_proxy.gateway.body import read_json_body
 from plexus_proxy.gateway.dispatch import Dispatcher, Reply
@@ -21,10 +26,10 @@ from plexus_proxy.gateway.exchange import Exchange, new_request_id
 from plexus_proxy.gateway.headers import from_client, from_provider
 from plexus_proxy.gateway.pump import ClientStream, Pump, finish
 from plexus_proxy.gateway.replies import REQUEST_ID, error_response
-from plexus_proxy.routing.router import Router, View
+from plexus_proxy.routing.router import Route, Router, View
 from plexus_proxy.upstream.attempt import Primed, Whole
 from plexus_proxy.upstream.scrub import scrub
-from plexus_proxy.upstream.stall import StallWatch
+from plexus_proxy.upstream.stall import Pace, StallWatch
 from plexus_proxy.usage.recorder import Recorder
 from plexus_proxy.vault.reasoning import ReasoningVault
 
@@ -45,6 +50,7 @@ class Gateway:
         vault: ReasoningVault,
         router: Router,
         view: View,
+        affinity: Affinity,
         random: Random,
     ) -> None:
         self._config = config
@@ -54,6 +60,7 @@ class Gateway:
         self._vault = vault
         self._router = router
         self._view = view
+        self._affinity = affinity
         self._random = random
 
     async def serve(
@@ -67,16 +74,16 @@ class Gateway:
         try:
             snapshot = self._config.current  # one snapshot for the whole request
             config = snapshot.config
-            exchange.caller = authenticate(request.headers, request.query, snapshot)
+            caller = exchange.caller = authenticate(request.headers, request.query, snapshot)
             body = await read_json_body(request, config.limits)
             call = exchange.call = fmt.read_call(body, asked)
-            exchange.route = self._router.route(
-                call.model, fmt.name, "text", snapshot, self._view, self._random
-            )
+            preference = await self._affinity.preference(caller, request.headers, call, snapshot)
+            exchange.route = self._routed(call.model, fmt, snapshot, preference)
             reply = await self._dispatcher.dispatch(
                 exchange, call, exchange.route, from_client(request.headers), snapshot
             )
-            return await self._reply(reply, request, exchange, array=asked.array)
+            self._affinity.served(preference, exchange, reply.attempt.candidate.key)
+            return await self._reply(reply, request, exchange, snapshot, array=asked.array)
         except PlexusError as error:
             return self._failed(exchange, fmt, error)
         except (asyncio.CancelledError, ConnectionResetError):
@@ -89,9 +96,23 @@ class Gateway:
                 raise
             return self._failed(exchange, fmt, PlexusError("Internal error."))
         finally:
+            self._dispatcher.let_go(exchange)
             row = exchange.row(cancelled=cancelled)
             if row is not None:
                 self._recorder.submit(row)
+
+    def _routed(
+        self, model: str, fmt: ClientFormat, snapshot: Snapshot, preference: Preference
+    ) -> Route:
+        def routed(wishes: Sequence[TargetKey | str]) -> Route:
+            return self._router.route(
+                model, fmt.name, "text", snapshot, self._view, self._random, prefer=wishes
+            )
+
+        found = routed(preference.wishes)
+        if self._affinity.has_slowed_down(preference, found):
+            return routed(preference.pins)
+        return found
 
     def _failed(self, exchange: Exchange, fmt: ClientFormat, error: PlexusError) -> web.Response:
         exchange.error = error
@@ -102,16 +123,21 @@ class Gateway:
         return response
 
     async def _reply(
-        self, reply: Reply, request: web.Request, exchange: Exchange, *, array: bool
+        self,
+        reply: Reply,
+        request: web.Request,
+        exchange: Exchange,
+        snapshot: Snapshot,
+        *,
+        array: bool,
     ) -> web.StreamResponse:
         if isinstance(reply.answer, Whole):
+            self._dispatcher.settle(reply.attempt, None, snapshot)
             return await self._whole(reply, reply.answer, exchange)
-        if array:
-            return await self._stream(reply, as_array(reply.answer), request, exchange)
-        return await self._stream(reply, reply.answer, request, exchange)
+        primed = as_array(reply.answer) if array else reply.answer
+        return await self._stream(reply, primed, request, exchange, snapshot)
 
     async def _whole(self, reply: Reply, answer: Whole, exchange: Exchange) -> web.Response:
-        reply.attempt.end(None)
         if answer.remembered is not None:
             await self._keep(exchange, answer.remembered)
         exchange.http_status = answer.status
@@ -119,7 +145,12 @@ class Gateway:
         return web.Response(status=answer.status, headers=headers, body=answer.body)
 
     async def _stream(
-        self, reply: Reply, primed: Primed, request: web.Request, exchange: Exchange
+        self,
+        reply: Reply,
+        primed: Primed,
+        request: web.Request,
+        exchange: Exchange,
+        snapshot: Snapshot,
     ) -> web.StreamResponse:
         headers = from_provider(primed.headers)
         relay, answer = primed.relay, primed.answer
@@ -145,12 +176,13 @@ class Gateway:
                     reply.clock.limit_s("idle"),
                     partial(scrub, provider=reply.attempt.candidate.provider),
                     keep,
+                    _pace(snapshot.stalls(reply.attempt.candidate.provider)),
                 )
                 await pump.run(answer, self._watch, reply.clock.deadline)
             else:
                 await finish(relay, client, keep)
             exchange.error = relay.fault
-            reply.attempt.end(relay.fault)
+            self._dispatcher.settle(reply.attempt, relay.fault, snapshot)
             return await client.finish()
         finally:
             if answer is not None:
@@ -161,6 +193,12 @@ class Gateway:
         when the client's next request comes."""
         if exchange.caller is not None:
             await self._vault.keep(exchange.caller.owner, found)
+
+
+def _pace(stall: ResolvedStall) -> Pace | None:
+    if stall.min_bytes_per_s is None:
+        return None
+    return Pace(stall.min_bytes_per_s, stall.window_s, stall.grace_s)
 
 
 def _dropped(exchange: Exchange) -> dict[str, str]:

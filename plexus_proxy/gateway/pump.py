@@ -15,7 +15,7 @@ from plexus_proxy.errors import PlexusError, Stalled, TimedOut
 from plexus_proxy.formats.conversation import Remembered
 from plexus_proxy.formats.format import Relay
 from plexus_proxy.upstream.client import Answer
-from plexus_proxy.upstream.stall import StallWatch
+from plexus_proxy.upstream.stall import Pace, StallWatch
 
 Keep = Callable[[Remembered], Awaitable[None]]
 HIGH_WATER_BYTES = 64 * 1024
@@ -89,6 +89,7 @@ class Pump:
         "_scrub",
         "_stalled",
         "idle_s",
+        "pace",
         "paused",
         "seen",
     )
@@ -101,6 +102,7 @@ class Pump:
         idle_s: float,
         scrub: Callable[[bytes], bytes],
         keep: Keep,
+        pace: Pace | None = None,
     ) -> None:
         """`scrub` takes secrets out of what the provider says when it fails."""
         self._relay = relay
@@ -109,8 +111,9 @@ class Pump:
         self._keepalive = keepalive
         self._scope: asyncio.Timeout | None = None
         self._scrub = scrub
-        self._stalled = False
+        self._stalled: Stalled | None = None
         self.idle_s = idle_s
+        self.pace = pace
         self.seen = 0
         self.paused = False
 
@@ -127,8 +130,8 @@ class Pump:
     def _is_over(self) -> bool:
         return self._relay.fault is not None or self._relay.cut
 
-    def stall(self) -> None:
-        self._stalled = True
+    def stall(self, fault: Stalled) -> None:
+        self._stalled = fault
         if self._scope is not None:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
@@ -156,7 +159,7 @@ class Pump:
                     self.paused = False
                 last = self._relay.close()
         except TimeoutError:
-            fault = Stalled(self.idle_s) if self._stalled else TimedOut("total", deadline - began)
+            fault = self._stalled or TimedOut("total", deadline - began)
             last = self._relay.fail(fault)
         except PlexusError as fault:
             last = self._relay.fail(fault)

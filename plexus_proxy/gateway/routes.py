@@ -8,15 +8,18 @@ from random import Random
 from aiohttp import web
 
 from plexus_proxy import tasks
+from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.demo.server import DEMO
 from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat, Format
 from plexus_proxy.formats.registry import CLIENT_FORMATS, FORMATS
 from plexus_proxy.gateway import models
+from plexus_proxy.gateway.affinity import Affinity
 from plexus_proxy.gateway.counting import Counting
 from plexus_proxy.gateway.dispatch import Dispatcher
 from plexus_proxy.gateway.handler import Gateway
+from plexus_proxy.gateway.prepare import Preparer
 from plexus_proxy.gateway.replies import (
     error_response,
     no_websocket,
@@ -25,7 +28,10 @@ from plexus_proxy.gateway.replies import (
     unknown_path,
     wrong_method,
 )
-from plexus_proxy.gateway.view import AlwaysFree
+from plexus_proxy.gateway.view import LiveView, NoStatistics
+from plexus_proxy.limits.concurrency import Places
+from plexus_proxy.limits.cooldown_store import COOLDOWNS
+from plexus_proxy.routing.bindings import BINDINGS
 from plexus_proxy.routing.router import Router
 from plexus_proxy.tokens.counter import token_counter
 from plexus_proxy.upstream.http import http_upstream
@@ -76,13 +82,18 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
         token_counter() as counter,
         tasks.every(SWEEP_S, sweep, name="stall sweep"),
     ):
-        router, view = Router(FORMATS), AlwaysFree()
+        cooldowns, statistics = app[COOLDOWNS], NoStatistics()
+        router, view = Router(FORMATS), LiveView(app[CONFIG], cooldowns, statistics)
         counting = Counting(app[CONFIG], upstream, counter, FORMATS, router, view, Random())
         app[COUNTING] = counting
         app[RECORDER].on_row = counting.learn
-        dispatcher = Dispatcher(upstream, FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
+        preparer = Preparer(FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
+        members = app[CLUSTER].members
+        places = Places(lambda: members.count)
+        dispatcher = Dispatcher(upstream, FORMATS, preparer, cooldowns, places, Random())
+        affinity = Affinity(app[BINDINGS], statistics)
         app[GATEWAY] = Gateway(
-            app[CONFIG], dispatcher, app[RECORDER], watch, vault, router, view, Random()
+            app[CONFIG], dispatcher, app[RECORDER], watch, vault, router, view, affinity, Random()
         )
         yield
 

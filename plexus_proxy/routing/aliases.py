@@ -56,6 +56,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """If a group has a target more than once, all of them together."""
     cooldown_s: float | None = None
     """The target's own `cooldown_seconds`."""
+    max_concurrency: int | None = None
+    """The model's; the provider has one of its own."""
+    prefill: bool | None = None
+    """Whether it goes on from the beginning of an answer; None: as its format does."""
 
     @property
     def key(self) -> TargetKey:
@@ -278,6 +282,8 @@ class _Draft:
             adapters=(*provider.adapter, *model.adapter) if model else provider.adapter,
             weight=target.weight,
             cooldown_s=target.cooldown_seconds,
+            max_concurrency=model.max_concurrency if model else None,
+            prefill=model.prefill if model else None,
         )
         kind = model.type if model else None
         return _Drafted(

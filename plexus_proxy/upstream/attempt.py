@@ -23,6 +23,7 @@ from plexus_proxy.formats.relay import (
     native,
     stream_of_events,
 )
+from plexus_proxy.limits.concurrency import Slot
 from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.upstream.client import Answer, OutgoingRequest, Upstream
 from plexus_proxy.upstream.clock import PhaseClock
@@ -41,12 +42,27 @@ _SSE_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 class Attempt:
     """The record of one try. Times are of the monotonic clock."""
 
-    __slots__ = ("candidate", "ended", "fault", "http_status", "observer", "started", "succeeded")
+    __slots__ = (
+        "candidate",
+        "ended",
+        "fault",
+        "first_content",
+        "http_status",
+        "observer",
+        "slot",
+        "started",
+        "started_ms",
+        "succeeded",
+    )
 
-    def __init__(self, candidate: Candidate, observer: Observer) -> None:
+    def __init__(self, candidate: Candidate, observer: Observer, slot: Slot) -> None:
         self.candidate = candidate
         self.observer = observer
+        self.slot = slot
+        """The place it takes at its provider, until it is over."""
         self.started = time.monotonic()
+        self.started_ms = time.time_ns() // 1_000_000
+        self.first_content: float | None = None
         self.ended: float | None = None
         self.http_status: int | None = None
         self.fault: PlexusError | None = None
@@ -64,7 +80,7 @@ class Attempt:
     def record(self) -> AttemptRecord:
         """As the usage row lists it; one that never ended was cancelled by its client."""
         ended = self.ended if self.ended is not None else time.monotonic()
-        fault = self.fault
+        fault, first = self.fault, self.first_content
         return AttemptRecord(
             provider=self.candidate.provider_id,
             model=self.candidate.model,
@@ -74,6 +90,7 @@ class Attempt:
             error_code=fault.code or fault.kind if fault else None,
             reason=fault.message[:_MAX_REASON_CHARS] if fault else None,
             duration_ms=round((ended - self.started) * 1000),
+            ttft_ms=round((first - self.started) * 1000, 1) if first is not None else None,
         )
 
 
@@ -85,6 +102,8 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
     provider: Format
     crossing: Crossing
     streamed: bool
+    first_bytes: int = 0
+    """How much a stream must have brought to count as begun."""
     patch: Callable[[bytes], bytes] | None = None
     """Of answers that need no translation: what the client gets in place of a frame or body."""
 
@@ -126,7 +145,7 @@ async def run(
                 raise await _refused(work, answer)
             if not work.streamed:
                 return await _whole(work, attempt, answer)
-            return await _streamed(work, attempt, answer)
+            return await _streamed(work, attempt, answer, clock)
         except BaseException:
             answer.close()
             raise
@@ -175,7 +194,7 @@ def _as_utf8(body: bytes, answer: Answer) -> bytes:
     return body
 
 
-async def _streamed(work: Work, attempt: Attempt, answer: Answer) -> Primed:
+async def _streamed(work: Work, attempt: Attempt, answer: Answer, clock: PhaseClock) -> Primed:
     """What was sent, a stream or a whole answer, is told by its first byte: labels are wrong."""
     start = b""
 
@@ -186,7 +205,7 @@ async def _streamed(work: Work, attempt: Attempt, answer: Answer) -> Primed:
 
     ended = await answer.pour(peek)
     if not start.lstrip(_BLANK).startswith(b"{"):
-        return await _primed(work, attempt, answer, start, ended)
+        return await _primed(work, attempt, answer, start, clock, ended=ended)
     rest = b"" if ended else await answer.read(MAX_ANSWER_BYTES)
     answer.close()
     return _stream_of_json(work, attempt, _as_utf8(start + rest, answer))
@@ -217,20 +236,28 @@ def _relay(work: Work) -> Relay:
 
 
 async def _primed(
-    work: Work, attempt: Attempt, answer: Answer, start: bytes, ended: bool
+    work: Work, attempt: Attempt, answer: Answer, start: bytes, clock: PhaseClock, *, ended: bool
 ) -> Primed:
-    """`start` is what was read already; `ended` says that it was all."""
+    """`start` is what was read already; `ended` says that it was all. An answer that turns out to
+    be empty is read to its end, so that it may still be left for another."""
     relay = _relay(work)
-    attempt.observer = relay.observer
+    observer = attempt.observer = relay.observer
     head: list[bytes] = []
+    seen = 0
 
     def prime(chunk: bytes) -> bool:
+        nonlocal seen
+        seen += len(chunk)
+        if seen >= work.first_bytes:
+            clock.begun()
         head.append(relay.feed(chunk))
-        return not relay.committed and relay.fault is None and not relay.cut
+        if relay.fault is not None or relay.cut:
+            return False
+        return not relay.committed or (observer.empty and not observer.ended)
 
     if prime(start) and not ended:
         ended = await answer.pour(prime)
-    ended = ended or relay.cut
+    ended = ended or relay.cut or (observer.empty and observer.ended)
     if ended and relay.fault is None:
         head.append(relay.close())
     if relay.fault is not None and not relay.committed:

@@ -30,7 +30,7 @@ _ERRNO_CODES: dict[str, frozenset[str]] = {
     "EPIPE": frozenset({"upstream_unreachable", _CUT}),
     "ENOTFOUND": frozenset({"upstream_dns"}),
     "EAI_AGAIN": frozenset({"upstream_dns"}),
-    "ETIMEDOUT": frozenset(TimedOut.CODES.values()),
+    "ETIMEDOUT": frozenset({TimedOut.CODES["connect"]}),
 }
 """The codes of our faults for the names of the operating system's."""
 
@@ -78,7 +78,8 @@ def _is_retryable(fault: UpstreamFault, failover: Failover) -> bool:
         if failover.retryable_status_codes is not None:
             return status in failover.retryable_status_codes
         return fault.cause not in _FINAL_CAUSES
-    of_network = isinstance(fault, Unreachable | TimedOut) or fault.code == _CUT
+    connecting = isinstance(fault, TimedOut) and fault.phase == "connect"
+    of_network = isinstance(fault, Unreachable) or connecting or fault.code == _CUT
     if failover.retryable_errors is None or not of_network:
         return True
     return any(
@@ -91,7 +92,7 @@ def _cooling(fault: UpstreamFault) -> Cooling | None:
     match fault:
         case Refused():
             cause = _COOLING_CAUSES.get(fault.cause)
-        case Stalled():
+        case Stalled(is_slow=True):
             cause = "stall"
         case TimedOut():
             cause = "timeout"

@@ -14,11 +14,13 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, gc=False):
     provider: str
     model: str
     format: str
-    status: Literal["success", "failed", "cancelled"]
+    status: Literal["success", "failed", "cancelled", "skipped"]
     http_status: int | None = None
     error_code: str | None = None
     reason: str | None = None
     duration_ms: int | None = None
+    ttft_ms: float | None = None
+    """From the start of this attempt to its first content."""
 
 
 class Cost(Struct, frozen=True, kw_only=True, gc=False):

@@ -185,6 +185,7 @@ def config_of(fakes: Mapping[str, FakeProvider], secrets: Secrets) -> dict[str, 
             PROVIDERS[fmt]: {
                 "api_base_url": {fmt: fake.url},
                 "api_key": secrets.providers[fmt],
+                "disable_cooldown": True,  # each failure of a test is its own
                 "models": {f"up-{fmt}": {"pricing": dict(pricing)}},
             }
             for fmt, fake in fakes.items()

@@ -1,0 +1,99 @@
+"""Where a conversation should go on: with the reasoning it carries, else where it was served last.
+
+A preference is a wish: routing puts its targets in front, and the others follow as ever.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Protocol
+
+from msgspec import Struct
+
+from plexus_proxy.config.model import Alias, TargetKey
+from plexus_proxy.config.snapshot import Snapshot
+from plexus_proxy.formats.format import Call
+from plexus_proxy.gateway.auth import Caller
+from plexus_proxy.gateway.exchange import Exchange
+from plexus_proxy.routing.bindings import Bindings, Unknown, keys_of
+from plexus_proxy.routing.router import Route
+from plexus_proxy.routing.selectors import Measured
+from plexus_proxy.routing.sticky import carries_state, degraded, pins_of, session_of
+
+_COMPARED = 8
+
+
+class _Measurements(Protocol):
+    def measured(self, key: TargetKey) -> Measured | None: ...
+
+
+class Preference(Struct, frozen=True, kw_only=True, gc=False):
+    """Of one request."""
+
+    keys: tuple[str, ...] = ()
+    """Under which its conversation is noted; none: it has no name."""
+    pins: Sequence[str] = ()
+    """Providers whose state it carries."""
+    bound: TargetKey | None = None
+    """The target that served it last."""
+    is_firm: bool = False
+    """It carries state that only the bound target can read."""
+
+    @property
+    def wishes(self) -> Sequence[TargetKey | str]:
+        """For Router.route."""
+        return (*self.pins, self.bound) if self.bound is not None else self.pins
+
+
+NONE = Preference()
+
+
+class Affinity:
+    """Knows what requests prefer, and learns who served them."""
+
+    def __init__(self, bindings: Bindings, measurements: _Measurements) -> None:
+        self._bindings = bindings
+        self._measurements = measurements
+
+    async def preference(
+        self, caller: Caller, headers: Mapping[str, str], call: Call, snapshot: Snapshot
+    ) -> Preference:
+        """What a request prefers. Models with a single target, and targets that the client named
+        itself, leave no choice."""
+        name = snapshot.alias_names.get(call.model)
+        alias = snapshot.config.models[name] if name is not None else None
+        if name is None or alias is None or not _has_choice(alias):
+            return NONE
+        state = carries_state(call)
+        pins = pins_of(call)
+        session = session_of(headers, call)
+        if session is None:
+            return Preference(pins=pins)
+        keys = keys_of(caller.owner, name, session)
+        bound: TargetKey | Unknown | None = None
+        if state or (alias.sticky_session and session.prefers):
+            bound = self._bindings.bound_now(*keys, carries_state=state)
+            if bound is Unknown.UNKNOWN:
+                bound = None
+                if session.multi_turn or state:
+                    bound = await self._bindings.find(*keys, carries_state=state)
+        return Preference(keys=tuple(keys), pins=pins, bound=bound, is_firm=state)
+
+    def has_slowed_down(self, preference: Preference, route: Route) -> bool:
+        """The bound target has become so slow that its caches are no gain."""
+        bound = preference.bound
+        if bound is None or preference.is_firm:
+            return False
+        measured = self._measurements.measured
+        others = (each.key for each in route.candidates if each.key != bound)
+        return degraded(measured(bound), [measured(key) for key in islice(others, _COMPARED)])
+
+    def served(self, preference: Preference, exchange: Exchange, target: TargetKey) -> None:
+        """A target has answered. One that took what the bound one had no room for is not noted."""
+        if preference.keys:
+            spilled = preference.bound in exchange.full_targets
+            self._bindings.served(preference.keys[0], target, spilled=spilled)
+
+
+def _has_choice(alias: Alias) -> bool:
+    targets = [target for group in alias.groups for target in group.targets]
+    return len(targets) > 1 or any(target.alias for target in targets)
