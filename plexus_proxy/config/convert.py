@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from msgspec import Struct, inspect
+from msgspec import UNSET, Struct, inspect
 
 from plexus_proxy.config.environment import MARK, NotSet, expand
 from plexus_proxy.config.later import Later
@@ -32,6 +32,15 @@ def _shape(kind: type[Struct]) -> tuple[inspect.StructType, dict[str, inspect.Fi
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     return info, {field.encode_name: field for field in info.fields}
+
+
+def _tells_null(field: inspect.Field) -> bool:
+    """Its null means something else than its absence."""
+    return (
+        field.default is UNSET
+        and isinstance(field.type, inspect.UnionType)
+        and field.type.includes_none
+    )
 
 
 class Conversion:
@@ -56,7 +65,7 @@ class Conversion:
                 if key != info.tag_field:
                     self._unknown(kind, known, key, node.line_of(key), path)
                 continue
-            if value is None and not field.required:
+            if value is None and not field.required and not _tells_null(field):
                 continue
             found = self._value(field.type, value, child(path, key), node.line_of(key))
             if found is not INVALID:

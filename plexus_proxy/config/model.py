@@ -452,6 +452,19 @@ class Egress(Struct, frozen=True, kw_only=True):
     """Also from addresses that only this network can reach. Clients can then look into it."""
 
 
+NETWORK_ERRORS = (
+    "ECONNREFUSED",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "ECONNRESET",
+    "EPIPE",
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ETIMEDOUT",
+)
+"""What `failover.retryableErrors` may name, besides our own codes (`upstream_…`)."""
+
+
 class Failover(Struct, frozen=True, kw_only=True):
     """What happens when a target fails before the client has got anything."""
 

@@ -5,12 +5,25 @@ the base release let pass stays a warning, with the base's effect; `check --stri
 warnings as errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from plexus_proxy.config.convert import nearest
-from plexus_proxy.config.model import Alias, ApiType, Key, OAuthProvider, Provider, QuotaChecker
+from plexus_proxy.config.model import (
+    NETWORK_ERRORS,
+    Alias,
+    ApiType,
+    CooldownPolicy,
+    Failover,
+    Key,
+    OAuthProvider,
+    Provider,
+    QuotaChecker,
+    Target,
+    TargetKey,
+)
+from plexus_proxy.config.names import alias_names
 from plexus_proxy.config.problems import Problems, child
 from plexus_proxy.config.tree import Map
 from plexus_proxy.crypto import Secret
@@ -41,12 +54,16 @@ class References:
         self._models: Mapping[str, Alias] = fields.get("models", {})
         self._keys: Mapping[str, Key] = fields.get("keys", {})
         self._quotas: tuple[QuotaChecker, ...] = fields.get("quotas", ())
+        self._failover: Failover = fields.get("failover", Failover())
+        self._cooldown: CooldownPolicy = fields.get("cooldown", CooldownPolicy())
+        self._names = alias_names(self._models)
 
     def check(self, *, loopback: bool) -> None:
         for name, provider in self._providers.items():
             self._check_provider(name, provider)
         self._check_aliases()
         self._check_quotas()
+        self._check_rules()
         self._check_secrets(loopback=loopback)
 
     def _check_provider(self, name: str, provider: Provider) -> None:
@@ -107,20 +124,105 @@ class References:
                     self._warning(f"models.{other} has this name and wins", *keys)
                 elif (first := owners.setdefault(other, name)) != name:
                     self._warning(f"models.{first} has this alias already and wins", *keys)
-            self._check_targets(name, alias)
+            self._check_groups(name, alias)
+        self._check_cycles()
 
-    def _check_targets(self, name: str, alias: Alias) -> None:
-        for index, target in enumerate(alias.targets):
-            keys = ("models", name, "targets", index)
-            if not self._is_provider(target.provider):
-                words = f"there is no provider '{target.provider}'; the target is skipped"
-                self._warning(words, *keys, "provider")
+    def _check_groups(self, name: str, alias: Alias) -> None:
+        """Targets, in the groups they are written in."""
+        seen: set[TargetKey] = set()
+        if not alias.target_groups:
+            self._check_targets(alias, alias.targets, seen, "models", name, "targets")
+            return
+        if alias.targets:
+            self._warning("is not used: there are target_groups", "models", name, "targets")
+        names: set[str] = set()
+        for index, group in enumerate(alias.target_groups):
+            keys = ("models", name, "target_groups", index)
+            if group.name in names:
+                self._error("another group of this model has this name", *keys, "name")
+            names.add(group.name)
+            self._check_targets(alias, group.targets, seen, *keys, "targets")
+
+    def _check_targets(
+        self,
+        alias: Alias,
+        targets: Sequence[Target],
+        seen: set[TargetKey],
+        *place: str | int,
+    ) -> None:
+        for index, target in enumerate(targets):
+            keys = (*place, index)
+            if target.alias:
+                if target.provider or target.model:
+                    self._error("has a provider and a model beside it", *keys, "alias")
+                elif target.alias not in self._names:
+                    words = f"there is no model '{target.alias}'; the target is skipped"
+                    self._warning(words, *keys, "alias")
                 continue
-            found = self._providers.get(target.provider)
-            listed = found.models if found is not None else None
-            if listed and target.model not in listed:
-                words = f"provider '{target.provider}' does not list model '{target.model}'"
-                self._warning(words, *keys, "model")
+            for key in ("provider", "model"):
+                if not getattr(target, key):
+                    self._error("is required", *keys, key)
+            if target.provider and target.model:
+                self._check_target(alias, target, seen, *keys)
+
+    def _check_target(
+        self, alias: Alias, target: Target, seen: set[TargetKey], *keys: str | int
+    ) -> None:
+        if not self._is_provider(target.provider):
+            words = f"there is no provider '{target.provider}'; the target is skipped"
+            self._warning(words, *keys, "provider")
+            return
+        found = self._providers.get(target.provider)
+        listed = found.models if found is not None else None
+        if listed and target.model not in listed:
+            words = f"provider '{target.provider}' does not list model '{target.model}'"
+            self._warning(words, *keys, "model")
+        key = target.provider, target.model
+        if key in seen:
+            self._warning("is a target of this model already; the first one counts", *keys)
+        seen.add(key)
+
+    def _check_cycles(self) -> None:
+        """A model that is served by itself, however many others are in between."""
+        leads = {
+            name: [
+                self._names[target.alias]
+                for group in alias.groups
+                for target in group.targets
+                if target.alias in self._names
+            ]
+            for name, alias in self._models.items()
+        }
+        done: set[str] = set()
+        for start in leads:
+            path: list[str] = []
+            self._follow(start, leads, path, done)
+
+    def _follow(
+        self, name: str, leads: Mapping[str, Sequence[str]], path: list[str], done: set[str]
+    ) -> None:
+        if name in path:
+            circle = " → ".join([*path[path.index(name) :], name])
+            self._error(f"leads back to itself: {circle}", "models", name)
+        if name in path or name in done:
+            return
+        path.append(name)
+        for other in leads[name]:
+            self._follow(other, leads, path, done)
+        path.pop()
+        done.add(name)
+
+    def _check_rules(self) -> None:
+        """Failover and cooldown."""
+        failover, cooldown = self._failover, self._cooldown
+        for index, name in enumerate(failover.retryable_errors or ()):
+            if name.upper() not in NETWORK_ERRORS and not name.startswith("upstream_"):
+                words = f"is no network error we know; {nearest(name, NETWORK_ERRORS)}"
+                self._warning(words, "failover", "retryableErrors", index)
+        if cooldown.initial_minutes > cooldown.max_minutes:
+            self._warning(
+                "is more than maxMinutes, which is the limit", "cooldown", "initialMinutes"
+            )
 
     def _check_quotas(self) -> None:
         seen: set[str] = set()

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from plexus_proxy.config import stalls
-from plexus_proxy.config.model import Alias, Config, Key, Provider
+from plexus_proxy.config.model import Config, Key, Provider
+from plexus_proxy.config.names import alias_names
 from plexus_proxy.config.timeouts import ResolvedTimeouts, general, of_provider
 from plexus_proxy.crypto import digest
 
@@ -48,7 +49,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 def snapshot_of(config: Config, text: str = "") -> Snapshot:
     return Snapshot(
         config=config,
-        alias_names=_alias_names(config.models),
+        alias_names=alias_names(config.models),
         key_names=_key_names(config.keys),
         admin_digest=digest(config.admin_key.reveal()),
         general_timeouts=general(config),
@@ -56,15 +57,6 @@ def snapshot_of(config: Config, text: str = "") -> Snapshot:
         made_s=int(time.time()),
         text_digest=digest(text).hex()[:_DIGEST_CHARS],
     )
-
-
-def _alias_names(models: Mapping[str, Alias]) -> dict[str, str]:
-    """A primary name wins over additional ones; of those the first in the file wins."""
-    names = {name: name for name in models}
-    for name, alias in models.items():
-        for other in alias.additional_aliases:
-            names.setdefault(other, name)
-    return names
 
 
 def _key_names(keys: Mapping[str, Key]) -> dict[bytes, str]:

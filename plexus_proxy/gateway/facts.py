@@ -5,13 +5,14 @@ its first usable target. Source: behaviour reference, appendix D.7; the names of
 OpenRouter's list of models, which clients of other gateways read too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from plexus_proxy.config.model import (
     Alias,
     Architecture,
+    Config,
     DefinedPricing,
     Metadata,
     ModelType,
@@ -20,9 +21,9 @@ from plexus_proxy.config.model import (
     PriceRange,
     PriceTier,
     Pricing,
-    Provider,
     ProviderModel,
     SimplePricing,
+    Target,
     TokenPrices,
 )
 from plexus_proxy.routing.access import provider_url
@@ -89,9 +90,9 @@ class _Served(Struct, frozen=True):
     type: ModelType | None
 
 
-def facts_of(alias: Alias, providers: Mapping[str, Provider], catalogue: Catalogue) -> Facts:
+def facts_of(alias: Alias, config: Config, catalogue: Catalogue) -> Facts:
     said = alias.metadata.overrides
-    served = _served(alias, providers)
+    served = _served(alias, config)
     listed = _listed(alias.metadata, served, catalogue)
     kind = alias.type or (served.type if served else None)
     limits = said.top_provider
@@ -107,9 +108,19 @@ def facts_of(alias: Alias, providers: Mapping[str, Provider], catalogue: Catalog
     )
 
 
-def _served(alias: Alias, providers: Mapping[str, Provider]) -> _Served | None:
-    for target in alias.targets:
-        provider = providers.get(target.provider)
+def _targets(alias: Alias, models: Mapping[str, Alias], seen: frozenset[str]) -> Iterator[Target]:
+    """Of its groups in order, those of aliases that are targets included."""
+    for group in alias.groups:
+        for target in group.targets:
+            if not target.alias:
+                yield target
+            elif target.enabled and target.alias in models and target.alias not in seen:
+                yield from _targets(models[target.alias], models, seen | {target.alias})
+
+
+def _served(alias: Alias, config: Config) -> _Served | None:
+    for target in _targets(alias, config.models, frozenset()):
+        provider = config.providers.get(target.provider)
         if provider is not None and provider.enabled and target.enabled:
             known = provider_model(provider, target.model) or ProviderModel()
             return _Served(provider_url(provider), target.model, known.pricing, known.type)

@@ -235,9 +235,7 @@ def _shelf_of(shape: str, snapshot: Snapshot, catalogue: Catalogue) -> _Shelf:
     config = snapshot.config
     write = _WRITE[shape]
     names = names_of(config.models)
-    facts = {
-        name: facts_of(alias, config.providers, catalogue) for name, alias in config.models.items()
-    }
+    facts = {name: facts_of(alias, config, catalogue) for name, alias in config.models.items()}
     items = [_item(name, facts[snapshot.alias_names[name]], write, snapshot) for name in names]
     places = {name: place for place, name in enumerate(names)}
     return _Shelf(shape, items, places, _written(shape, items))

@@ -50,10 +50,15 @@ WHERE = {
     model.PriceTier: "Each tier;",
     model.TopProvider: "`top_provider`:",
     model.Target: "Each target:",
+    model.TargetGroup: "Each group:",
     model.Key: "## Key",
     model.QuotaChecker: "## Account meter",
     model.Timeouts: "## Time-outs",
     model.LaterTimeout: "### timeout (later spelling)",
+    model.Failover: "## Fail-over",
+    model.CooldownPolicy: "## Cooldowns",
+    model.Stall: "## Stalls",
+    model.Concurrency: "## Full targets",
     model.Limits: "## Limits",
     model.Egress: "## Egress",
     model.Shutdown: "## Shutdown",
@@ -133,11 +138,15 @@ def test_documented_defaults_are_those_of_the_code(kind: type[Struct]) -> None:
         written = table[field.encode_name][1]
         if field.required:
             assert written == "required", field.encode_name
+        elif field.default == "":
+            assert written == "none", field.encode_name
         elif isinstance(field.default, bool | int | float | str):
             assert written == f"`{_shown(field.default)}`", field.encode_name
         elif isinstance(field.type, inspect.AnyType):
             assert written.startswith("none"), field.encode_name
-        elif field.default is NODEFAULT and not isinstance(field.type, inspect.StructType):
+        elif field.default_factory is not NODEFAULT and not isinstance(
+            field.type, inspect.StructType
+        ):
             empty = field.default_factory is dict or isinstance(field.type, inspect.DictType)
             assert written == ("`{}`" if empty else "`[]`"), field.encode_name
         else:

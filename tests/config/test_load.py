@@ -238,8 +238,8 @@ limits: {body_bytes: 1.5}
         " speech, text, transcriptions",
         "models.a.targets[0].model (line 12): is required",
         "models.a.targets[1] (line 13): expected a mapping, found text",
-        "models.a.selector (line 14): expected one of cost, in_order, latency, performance,"
-        " random, usage",
+        "models.a.selector (line 14): expected one of cost, e2e_performance, in_order,"
+        " latency, performance, quota, random, usage",
         "keys.k.secret (line 16): expected text, found a list",
         "quotas[0].intervalMinutes (line 18): must be at least 1",
         "timeouts.connect_s (line 19): must be more than 0",
@@ -298,8 +298,7 @@ def test_an_unknown_key_is_found_at_every_depth() -> None:
     assert warned(text) == [
         "providers.openai.models.gpt.pricing.inputs (line 6): warning: unknown key;"
         " did you mean 'input'?",
-        "models.smart.targets[0].weigth (line 10): warning: unknown key;"
-        " known here: provider, model, enabled",
+        "models.smart.targets[0].weigth (line 10): warning: unknown key; did you mean 'weight'?",
     ]
 
 
@@ -315,6 +314,7 @@ cooldown: {initialMinutes: 2, maxMinutes: 300}
 timeout: {defaultSeconds: 120}
 stall: {ttfbSeconds: 10}
 performanceExplorationRate: 0.05
+backgroundExploration: {enabled: true}
 vision_fallthrough: {descriptor_model: smart}
 user_quotas: {daily: {type: daily, limitType: requests, limit: 5}}
 trustedProxies: [10.0.0.0/8]
@@ -326,10 +326,7 @@ compaction: {enabled: false}
 def test_each_key_of_a_later_feature_gets_one_warning_that_names_it() -> None:
     lines = warned(HEAD + LATER)
     features = {
-        "failover": "failover",
-        "cooldown": "cooldowns",
-        "stall": "stall detection",
-        "performanceExplorationRate": "exploration by selectors",
+        "backgroundExploration": "exploration in the background",
         "vision_fallthrough": "vision fallthrough",
         "user_quotas": "quotas per key",
         "trustedProxies": "trusted proxies",
@@ -372,16 +369,103 @@ keys: {}
     assert [(each.path, each.line) for each in problems] == [
         ("providers.p.gpu_profile", 6),
         ("providers.p.models.m.access_via", 8),
-        ("models.a.selector", 11),
-        ("models.a.targets[0]", 12),
-        ("models.b.target_groups", 13),
     ]
     models = loaded.config.providers["p"].models
     assert isinstance(models, dict)
     assert models["m"].access_via == ("messages", "chat")
-    assert [each.provider for each in loaded.config.models["a"].targets] == ["p"]
-    assert loaded.config.models["a"].selector is None
-    assert loaded.config.models["b"].targets == ()
+    assert [(each.alias, each.provider) for each in loaded.config.models["a"].targets] == [
+        ("b", ""),
+        ("", "p"),
+    ]
+    assert loaded.config.models["a"].selector == "e2e_performance"
+    [group] = loaded.config.models["b"].groups
+    assert (group.name, group.targets[0].model) == ("g", "m")
+
+
+# --- groups, aliases as targets, and rules ---
+
+
+def _models(text: str) -> str:
+    """HEAD's providers and keys with other models."""
+    before, _, _ = HEAD.partition("models:\n  smart")
+    return f"{before}models:\n{text}keys: {{}}\n"
+
+
+TARGET = "{provider: openai, model: gpt}"
+
+
+@pytest.mark.parametrize(
+    ("models", "problem"),
+    [
+        (
+            f"  a: {{targets: [{{alias: b, provider: openai}}]}}\n  b: {{targets: [{TARGET}]}}\n",
+            "models.a.targets[0].alias (line 8): has a provider and a model beside it",
+        ),
+        ("  a: {targets: [{model: gpt}]}\n", "models.a.targets[0].provider (line 8): is required"),
+        (
+            "  a: {targets: [{alias: a}]}\n",
+            "models.a (line 8): leads back to itself: a → a",
+        ),
+        (
+            "  a: {targets: [{alias: bee}]}\n"
+            "  b: {targets: [{alias: c}], additional_aliases: [bee]}\n"
+            "  c: {target_groups: [{name: g, targets: [{alias: a}]}]}\n",
+            "models.a (line 8): leads back to itself: a → b → c → a",
+        ),
+        (
+            f"  a: {{target_groups: [{{name: g, targets: [{TARGET}]}},"
+            " {name: g, targets: []}]}\n",
+            "models.a.target_groups[1].name (line 8): another group of this model has this name",
+        ),
+    ],
+)
+def test_targets_that_cannot_be_are_errors(models: str, problem: str) -> None:
+    assert said(_models(models)) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("models", "problem"),
+    [
+        (
+            "  a: {targets: [{alias: gone}]}\n",
+            "models.a.targets[0].alias (line 8): warning: there is no model 'gone'; the target is"
+            " skipped",
+        ),
+        (
+            f"  a: {{targets: [{TARGET}], target_groups: [{{name: g, targets: [{TARGET}]}}]}}\n",
+            "models.a.targets (line 8): warning: is not used: there are target_groups",
+        ),
+        (
+            f"  a: {{target_groups: [{{name: g, targets: [{TARGET}]}},"
+            f" {{name: h, targets: [{TARGET}]}}]}}\n",
+            "models.a.target_groups[1].targets[0] (line 8): warning: is a target of this model"
+            " already; the first one counts",
+        ),
+        (
+            f"  a: {{targets: [{TARGET}]}}\n"
+            "failover: {retryableErrors: [ENOTFUND, upstream_tls]}\n",
+            "failover.retryableErrors[0] (line 9): warning: is no network error we know;"
+            " did you mean 'ENOTFOUND'?",
+        ),
+        (
+            f"  a: {{targets: [{TARGET}]}}\ncooldown: {{initialMinutes: 9, maxMinutes: 5}}\n",
+            "cooldown.initialMinutes (line 9): warning: is more than maxMinutes, which is the"
+            " limit",
+        ),
+    ],
+)
+def test_targets_and_rules_that_are_odd_are_warned_about(models: str, problem: str) -> None:
+    assert warned(_models(models)) == [problem]
+
+
+def test_two_ways_to_one_alias_are_no_circle() -> None:
+    good(
+        _models(
+            "  a: {targets: [{alias: b}, {alias: c}]}\n"
+            "  b: {targets: [{alias: c}]}\n"
+            f"  c: {{targets: [{TARGET}]}}\n"
+        )
+    )
 
 
 # --- YAML ---

@@ -66,7 +66,7 @@ def known(
     }
     loaded, problems = load(json.dumps(config))
     assert loaded is not None, problems
-    return facts_of(loaded.config.models["a"], loaded.config.providers, CATALOGUE)
+    return facts_of(loaded.config.models["a"], loaded.config, CATALOGUE)
 
 
 def prices(found: Facts) -> Any:
