@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from msgspec import UNSET, Struct, inspect
+from msgspec import NODEFAULT, Struct, inspect
 
 from plexus_proxy.config.environment import MARK, NotSet, expand
 from plexus_proxy.config.later import Later
@@ -37,7 +37,8 @@ def _shape(kind: type[Struct]) -> tuple[inspect.StructType, dict[str, inspect.Fi
 def _tells_null(field: inspect.Field) -> bool:
     """Its null means something else than its absence."""
     return (
-        field.default is UNSET
+        field.default is NODEFAULT
+        and field.default_factory is NODEFAULT  # UNSET counts as no default
         and isinstance(field.type, inspect.UnionType)
         and field.type.includes_none
     )
