@@ -21,6 +21,7 @@ from plexus_proxy.config.model import (
     TargetGroup,
     TargetKey,
 )
+from plexus_proxy.config.prices import Band, bands_of
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.errors import BadRequest, NoCandidate, UnknownModel
 from plexus_proxy.routing.access import base_url, choose_format, is_http, usable_types
@@ -48,6 +49,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """The wire format it will be spoken to in."""
     base_url: str
     pricing: Pricing | None
+    bands: tuple[Band, ...]
+    """Its prices for comparison with others; empty: unpriced."""
     extra_body: Mapping[str, Any]
     """Top-level fields to set in the payload: provider < model < alias."""
     adapters: tuple[Adapter, ...] = ()
@@ -271,13 +274,15 @@ class _Draft:
         extra = provider.extra_body
         if (model is not None and model.extra_body) or self._alias.extra_body:
             extra = {**extra, **(model.extra_body if model else {}), **self._alias.extra_body}
+        pricing = model.pricing if model else None
         candidate = Candidate(
             provider_id=target.provider,
             provider=provider,
             model=target.model,
             format=chosen,
             base_url=url,
-            pricing=model.pricing if model else None,
+            pricing=pricing,
+            bands=bands_of(pricing, provider.discount),
             extra_body=extra,
             adapters=(*provider.adapter, *model.adapter) if model else provider.adapter,
             weight=target.weight,

@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from plexus_proxy.config.model import Alias, TargetKey
 from plexus_proxy.config.snapshot import Snapshot
+from plexus_proxy.routing import selectors
 from plexus_proxy.routing.aliases import Candidate, Plan, PlannedGroup, Planner
 from plexus_proxy.routing.kinds import RequestKind
-from plexus_proxy.routing.selectors import Measurements, order
 
 
-class View(Measurements, Protocol):
-    """What is known of targets at this moment."""
+class View(selectors.View, Protocol):
+    """What is known of targets at this moment, cooldowns too."""
 
     @property
     def any_cooling(self) -> bool:
@@ -84,7 +84,7 @@ class Router:
                 left, resting = _divided(group, view)
                 cooling += resting
             if left:
-                ordered += order(left, group.selector, view, random)
+                ordered += selectors.order(left, group.selector, view, random)
         if prefer:
             ordered = _preferred(prefer, ordered, _narrowed_out(plan, view, check=check))
         if plan.overlapping:

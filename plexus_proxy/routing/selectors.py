@@ -1,116 +1,214 @@
-"""Selectors order the targets of an alias. Pure: measurements and randomness are arguments."""
+"""Selectors order the targets of an alias. Pure: time and randomness are arguments.
 
-from collections.abc import Callable, Sequence
-from math import inf
+What was measured of targets comes through a `View`. Where it says nothing, or the same of several,
+they keep the order of the config. Sources: behaviour reference §3.5, §6 (18) and appendix D.6.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import inf, log
 from random import Random
 from typing import Protocol
 
-from plexus_proxy.config.model import (
-    DefinedPricing,
-    PerRequestPricing,
-    Selector,
-    SimplePricing,
-    TargetKey,
-)
+from plexus_proxy.config.model import Selector, TargetKey
+from plexus_proxy.config.prices import Mix, price_of
 from plexus_proxy.routing.aliases import Candidate
 
-_PROMPT_TOKENS = 1000
-_OUTPUT_TOKENS = 500
+EXPLORING: frozenset[Selector] = frozenset(("latency", "performance", "e2e_performance"))
+"""Selectors that now and then try another target than the best, to measure it."""
+
+_HOUR_MS = 3_600_000
+_MIN_HOURS = 1 / 60
+_USUAL_TOKENS = 1500
+_USUAL_MIX: Mix = (2 / 3, 0, 0, 1 / 3)
+"""Of a request before any is known."""
 
 
 class Measured(Protocol):
-    """What a target's recent requests showed; None: nothing known."""
+    """What is known of a target. Averages are those of its last samples, None without any."""
 
     @property
     def ttft_ms(self) -> float | None: ...
+
     @property
-    def tokens_per_s(self) -> float | None: ...
+    def tokens_per_s(self) -> float | None:
+        """While it generates."""
+        ...
+
     @property
-    def e2e_tokens_per_s(self) -> float | None: ...
+    def e2e_tokens_per_s(self) -> float | None:
+        """Over the whole attempt."""
+        ...
+
     @property
     def last_sample_ms(self) -> int | None: ...
+
     @property
     def requests_24h(self) -> int: ...
 
+    @property
+    def mix(self) -> Mix | None:
+        """Of the last day, None if there were no tokens."""
+        ...
 
-class Measurements(Protocol):
+    @property
+    def tokens_per_request(self) -> float:
+        """The average of the last day."""
+        ...
+
+
+class Headroom(Protocol):
+    """What is left of a provider's account: of a window, or a balance. Nothing: unknown."""
+
+    @property
+    def share_left(self) -> float | None:
+        """Of a window that begins anew (0..1)."""
+        ...
+
+    @property
+    def resets_at_ms(self) -> int | None: ...
+
+    @property
+    def balance(self) -> float | None: ...
+
+
+class View(Protocol):
+    """What is known of targets at this moment."""
+
+    @property
+    def now_ms(self) -> int: ...
+
     def measured(self, key: TargetKey) -> Measured | None: ...
 
+    def headroom(self, provider_id: str) -> Headroom | None: ...
+
     def exploration(self, selector: Selector) -> float:
-        """The share of requests that measure another target than the best; 0: none."""
+        """The share of requests (0..1) that are to measure another target."""
         ...
 
 
 def order(
-    candidates: Sequence[Candidate],
-    selector: Selector | None,
-    view: Measurements,
-    random: Random,
+    candidates: Sequence[Candidate], selector: Selector | None, view: View, random: Random
 ) -> list[Candidate]:
-    """All `candidates`, the one to try first in front; equals keep the order of the config.
-
-    No selector means random. Selector quota keeps the order of the config: no headroom is known.
-    """
-    if len(candidates) < 2 or selector in ("in_order", "quota"):
+    """All `candidates`, the one to try first in front. No selector means random."""
+    if selector == "in_order" or len(candidates) < 2:
         return list(candidates)
     if selector is None or selector == "random":
-        draw = random.expovariate
-        return sorted(candidates, key=lambda each: draw(each.weight))
-    if selector == "cost":
-        return sorted(candidates, key=_cost)
-    seen = [view.measured(each.key) for each in candidates]
-    if selector == "usage":
-        ranks: list[float] = [found.requests_24h if found else 0 for found in seen]
-        return _ranked(candidates, ranks)
-    value = _VALUES[selector]
-    values = [value(found) if found else None for found in seen]
-    ranks = [inf if found is None else found for found in values]
-    ordered = _ranked(candidates, ranks)
-    rate = view.exploration(selector)
-    if rate > 0 and random.random() < rate:
-        unseen = [at for at, found in enumerate(values) if found is None]
-        first = candidates[random.choice(unseen) if unseen else _stalest(seen)]
-        ordered.remove(first)
-        ordered.insert(0, first)
+        return _sorted(candidates, _drawn(candidates, random))
+    ordered = _sorted(candidates, _RANKS[selector](candidates, view))
+    if selector in EXPLORING and random.random() < view.exploration(selector):
+        _explore(ordered, view, random)
     return ordered
 
 
-def _ranked(candidates: Sequence[Candidate], ranks: list[float]) -> list[Candidate]:
-    return [candidates[at] for at in sorted(range(len(ranks)), key=ranks.__getitem__)]
+def _sorted(
+    candidates: Sequence[Candidate], ranks: Sequence[float] | Sequence[tuple[int, float]]
+) -> list[Candidate]:
+    return [candidates[place] for place in sorted(range(len(ranks)), key=ranks.__getitem__)]
 
 
-def _stalest(seen: Sequence[Measured | None]) -> int:
-    sampled = [(found.last_sample_ms or 0) if found else 0 for found in seen]
-    return sampled.index(min(sampled))
+def _drawn(candidates: Sequence[Candidate], random: Random) -> list[float]:
+    """One pass of draws without replacement, each by its share of the weights that are left.
+
+    Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006).
+    """
+    draw = random.random
+    return [-log(1.0 - draw()) / each.weight for each in candidates]
 
 
-def _slowness(speed: float | None) -> float | None:
-    return None if speed is None else -speed
+def _by_cost(candidates: Sequence[Candidate], view: View) -> list[float]:
+    """What a request costs at each: all are given one of the same size, the average of those that
+    are known, but of its own mix, for caches hit differently. Compared at their own sizes the
+    target that happened to get short requests would be the cheapest."""
+    measured = view.measured
+    mixes: list[Mix] = []
+    tokens, known = 0.0, 0
+    for each in candidates:
+        found = measured((each.provider_id, each.model))
+        if found is not None and (mix := found.mix) is not None:
+            mixes.append(mix)
+            tokens += found.tokens_per_request
+            known += 1
+        else:
+            mixes.append(_USUAL_MIX)
+    tokens = tokens / known if known else _USUAL_TOKENS
+    return [price_of(tokens, mix, each.bands) for each, mix in zip(candidates, mixes, strict=True)]
 
 
-_VALUES: dict[str, Callable[[Measured], float | None]] = {
-    "latency": lambda found: found.ttft_ms,
-    "performance": lambda found: _slowness(found.tokens_per_s),
-    "e2e_performance": lambda found: _slowness(found.e2e_tokens_per_s),
+def _by_latency(candidates: Sequence[Candidate], view: View) -> list[float]:
+    measured = view.measured
+    return [
+        inf
+        if (found := measured((each.provider_id, each.model))) is None or found.ttft_ms is None
+        else found.ttft_ms
+        for each in candidates
+    ]
+
+
+def _by_performance(candidates: Sequence[Candidate], view: View) -> list[float]:
+    measured = view.measured
+    return [
+        0.0
+        if (found := measured((each.provider_id, each.model))) is None
+        else -(found.tokens_per_s or 0.0)
+        for each in candidates
+    ]
+
+
+def _by_e2e_performance(candidates: Sequence[Candidate], view: View) -> list[float]:
+    measured = view.measured
+    return [
+        0.0
+        if (found := measured((each.provider_id, each.model))) is None
+        else -(found.e2e_tokens_per_s or 0.0)
+        for each in candidates
+    ]
+
+
+def _by_usage(candidates: Sequence[Candidate], view: View) -> list[float]:
+    measured = view.measured
+    return [
+        0 if (found := measured((each.provider_id, each.model))) is None else found.requests_24h
+        for each in candidates
+    ]
+
+
+def _by_quota(candidates: Sequence[Candidate], view: View) -> list[tuple[int, float]]:
+    now_ms = view.now_ms
+    return [_need(view.headroom(each.provider_id), now_ms) for each in candidates]
+
+
+def _need(headroom: Headroom | None, now_ms: int) -> tuple[int, float]:
+    """The most headroom per hour until it is renewed anyway, then balances, then unknown."""
+    if headroom is None:
+        return 2, 0.0
+    if headroom.share_left is not None and headroom.resets_at_ms is not None:
+        hours = max((headroom.resets_at_ms - now_ms) / _HOUR_MS, _MIN_HOURS)
+        return 0, -headroom.share_left / hours
+    return (2, 0.0) if headroom.balance is None else (1, -headroom.balance)
+
+
+_Ranks = Callable[[Sequence[Candidate], View], list[float] | list[tuple[int, float]]]
+_RANKS: Mapping[Selector, _Ranks] = {
+    "cost": _by_cost,
+    "latency": _by_latency,
+    "performance": _by_performance,
+    "e2e_performance": _by_e2e_performance,
+    "usage": _by_usage,
+    "quota": _by_quota,
 }
-"""Lower is better."""
 
 
-def _cost(candidate: Candidate) -> float:
-    """Dollars for a usual request, discount taken off; unpriced ones come last."""
-    pricing = candidate.pricing
-    kept = 1 - (candidate.provider.discount or 0)
-    if isinstance(pricing, PerRequestPricing):
-        return pricing.amount * kept
-    if isinstance(pricing, SimplePricing):
-        return _dollars(pricing.input, pricing.output) * kept
-    if isinstance(pricing, DefinedPricing):
-        for each in pricing.range:
-            upper = inf if each.upper_bound is None else each.upper_bound
-            if each.lower_bound <= _PROMPT_TOKENS <= upper:
-                return _dollars(each.input_per_m, each.output_per_m) * kept
-    return inf
+def _explore(ordered: list[Candidate], view: View, random: Random) -> None:
+    """Put one in front that was never measured, or else the one measured longest ago."""
+    sampled = [_last_sample_ms(each, view) for each in ordered]
+    unseen = [place for place, at_ms in enumerate(sampled) if at_ms is None]
+    if unseen:
+        place = random.choice(unseen)
+    else:
+        place = min(range(len(sampled)), key=lambda place: sampled[place] or 0)
+    ordered.insert(0, ordered.pop(place))
 
 
-def _dollars(per_m_input: float, per_m_output: float) -> float:
-    return (per_m_input * _PROMPT_TOKENS + per_m_output * _OUTPUT_TOKENS) / 1e6
+def _last_sample_ms(candidate: Candidate, view: View) -> int | None:
+    found = view.measured(candidate.key)
+    return None if found is None else found.last_sample_ms

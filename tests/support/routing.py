@@ -1,9 +1,10 @@
-"""Routing without a gateway: configs as text, cooldowns as a set."""
+"""Routing without a gateway: configs as text, cooldowns as a set, measurements as a table."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 import msgspec
+from msgspec import Struct
 from ruamel.yaml import YAML
 
 from plexus_proxy.config.model import Config, Selector, TargetKey
@@ -14,10 +15,57 @@ from plexus_proxy.routing.router import Route, Router
 SPOKEN = ("chat", "messages")
 
 
-class Resting:
+class Measurement(Struct, frozen=True, kw_only=True):
+    """What a test says was measured of a target."""
+
+    ttft_ms: float | None = None
+    tokens_per_s: float | None = None
+    e2e_tokens_per_s: float | None = None
+    last_sample_ms: int | None = None
+    requests_24h: int = 0
+    mix: tuple[float, float, float, float] | None = None
+    tokens_per_request: float = 0
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """What a test says is left of an account."""
+
+    share_left: float | None = None
+    resets_at_ms: int | None = None
+    balance: float | None = None
+
+
+class Known:
+    """A view in which exactly this is known, of targets by "provider/model"."""
+
+    def __init__(
+        self,
+        measured: Mapping[str, Measurement] | None = None,
+        *,
+        left: Mapping[str, Left] | None = None,
+        exploration: float = 0,
+        now_ms: int = 0,
+    ) -> None:
+        self._measured = measured or {}
+        self._left = left or {}
+        self._exploration = exploration
+        self.now_ms = now_ms
+
+    def measured(self, key: TargetKey) -> Measurement | None:
+        return self._measured.get("/".join(key))
+
+    def headroom(self, provider_id: str) -> Left | None:
+        return self._left.get(provider_id)
+
+    def exploration(self, selector: Selector) -> float:
+        return self._exploration
+
+
+class Resting(Known):
     """A view in which exactly these targets cool down, "provider/model" each."""
 
     def __init__(self, *targets: str) -> None:
+        super().__init__()
         self._targets = frozenset(targets)
 
     @property
@@ -26,12 +74,6 @@ class Resting:
 
     def is_cooling(self, provider: str, model: str) -> bool:
         return f"{provider}/{model}" in self._targets
-
-    def measured(self, key: TargetKey) -> None:
-        return None
-
-    def exploration(self, selector: Selector) -> float:
-        return 0.0
 
 
 def snapshot_from(text: str) -> Snapshot:
