@@ -17,6 +17,7 @@ from plexus_proxy.limits.cooldown_store import cooldowns
 from plexus_proxy.routing.bindings import bindings
 from plexus_proxy.settings import Settings
 from plexus_proxy.usage.recorder import recorder
+from plexus_proxy.usage.stats import statistics
 from plexus_proxy.vault.reasoning import reasoning_vault
 
 
@@ -29,6 +30,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.cleanup_ctx.append(database(settings.database_url))
     app.cleanup_ctx.append(cluster)
     app.cleanup_ctx.append(recorder(settings.data_dir))
+    app.cleanup_ctx.append(statistics)
     app.cleanup_ctx.append(reasoning_vault(settings.encryption_key))
     app.cleanup_ctx.append(cooldowns)
     app.cleanup_ctx.append(bindings)

@@ -29,6 +29,7 @@ class AttemptView(Struct, frozen=True, kw_only=True, rename="camel"):
     error_code: str | None
     reason: str | None
     duration_ms: int | None
+    ttft_ms: float | None
 
 
 class UsageView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -193,6 +194,7 @@ def _attempt(attempt: AttemptRecord) -> AttemptView:
         error_code=attempt.error_code,
         reason=attempt.reason,
         duration_ms=attempt.duration_ms,
+        ttft_ms=attempt.ttft_ms,
     )
 
 

@@ -32,6 +32,7 @@ from plexus_proxy.errors import (
 from plexus_proxy.formats.format import Call, ClientFormat, Format
 from plexus_proxy.gateway.exchange import FULL, Exchange
 from plexus_proxy.gateway.prepare import Prepared, Preparer
+from plexus_proxy.limits.allowances import Allowances
 from plexus_proxy.limits.concurrency import Places, Slot, Want
 from plexus_proxy.limits.cooldowns import LAST_RESORT_MS, Cooldown, Cooldowns
 from plexus_proxy.limits.retries import RetryBudget
@@ -67,6 +68,7 @@ class Dispatcher:
         formats: Mapping[str, Format],
         preparer: Preparer,
         cooldowns: Cooldowns,
+        allowances: Allowances,
         places: Places,
         random: Random,
     ) -> None:
@@ -74,6 +76,7 @@ class Dispatcher:
         self._formats = formats
         self._preparer = preparer
         self._cooldowns = cooldowns
+        self._allowances = allowances
         self._places = places
         self._budget = RetryBudget()
         self._random = random
@@ -240,6 +243,7 @@ class Dispatcher:
         answer = await run(work, attempt, self._upstream, clock)
         attempt.first_content = exchange.note_first_content()
         self._cooldowns.opened(*attempt.candidate.key)
+        self._allowances.note(attempt.candidate.provider_id, attempt.headers, _now_ms())
         return Reply(attempt, answer, work.client, clock)
 
 

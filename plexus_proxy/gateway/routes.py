@@ -28,7 +28,8 @@ from plexus_proxy.gateway.replies import (
     unknown_path,
     wrong_method,
 )
-from plexus_proxy.gateway.view import LiveView, NoStatistics
+from plexus_proxy.gateway.view import LiveView
+from plexus_proxy.limits.allowances import Allowances
 from plexus_proxy.limits.concurrency import Places
 from plexus_proxy.limits.cooldown_store import COOLDOWNS
 from plexus_proxy.routing.bindings import BINDINGS
@@ -38,6 +39,7 @@ from plexus_proxy.upstream.http import http_upstream
 from plexus_proxy.upstream.stall import SWEEP_S, StallWatch
 from plexus_proxy.usage.catalogue import shipped
 from plexus_proxy.usage.recorder import RECORDER
+from plexus_proxy.usage.stats import STATISTICS
 from plexus_proxy.vault.reasoning import VAULT
 
 GATEWAY = web.AppKey("gateway", Gateway)
@@ -82,15 +84,18 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
         token_counter() as counter,
         tasks.every(SWEEP_S, sweep, name="stall sweep"),
     ):
-        cooldowns, statistics = app[COOLDOWNS], NoStatistics()
-        router, view = Router(FORMATS), LiveView(app[CONFIG], cooldowns, statistics)
+        allowances = Allowances()
+        cooldowns, statistics = app[COOLDOWNS], app[STATISTICS]
+        router, view = Router(FORMATS), LiveView(app[CONFIG], cooldowns, allowances, statistics)
         counting = Counting(app[CONFIG], upstream, counter, FORMATS, router, view, Random())
         app[COUNTING] = counting
-        app[RECORDER].on_row = counting.learn
+        app[RECORDER].on_row.append(counting.learn)
         preparer = Preparer(FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
         members = app[CLUSTER].members
         places = Places(lambda: members.count)
-        dispatcher = Dispatcher(upstream, FORMATS, preparer, cooldowns, places, Random())
+        dispatcher = Dispatcher(
+            upstream, FORMATS, preparer, cooldowns, allowances, places, Random()
+        )
         affinity = Affinity(app[BINDINGS], statistics)
         app[GATEWAY] = Gateway(
             app[CONFIG], dispatcher, app[RECORDER], watch, vault, router, view, affinity, Random()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from plexus_proxy.config.model import Selector, TargetKey
 from plexus_proxy.config.store import ConfigStore
+from plexus_proxy.limits.allowances import Allowance, Allowances
 from plexus_proxy.limits.cooldowns import Cooldowns
 from plexus_proxy.routing.selectors import Measured
 
@@ -13,16 +14,18 @@ class Statistics(Protocol):
     def measured(self, key: TargetKey) -> Measured | None: ...
 
 
-class NoStatistics:
-    def measured(self, key: TargetKey) -> Measured | None:
-        return None
-
-
 class LiveView:
     """Cooldowns and measurements of all processes, as this one knows them."""
 
-    def __init__(self, config: ConfigStore, cooldowns: Cooldowns, statistics: Statistics) -> None:
+    def __init__(
+        self,
+        config: ConfigStore,
+        cooldowns: Cooldowns,
+        allowances: Allowances,
+        statistics: Statistics,
+    ) -> None:
         self._config = config
+        self._allowances = allowances
         self._cooldowns = cooldowns
         self.measured = statistics.measured
 
@@ -35,6 +38,9 @@ class LiveView:
             return False
         found = self._config.current.config.providers.get(provider)
         return found is None or not found.disable_cooldown
+
+    def headroom(self, provider_id: str) -> Allowance | None:
+        return self._allowances.of(provider_id, self.now_ms)
 
     @property
     def now_ms(self) -> int:

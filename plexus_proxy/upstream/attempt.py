@@ -47,6 +47,7 @@ class Attempt:
         "ended",
         "fault",
         "first_content",
+        "headers",
         "http_status",
         "observer",
         "slot",
@@ -65,6 +66,8 @@ class Attempt:
         self.first_content: float | None = None
         self.ended: float | None = None
         self.http_status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        """Of the provider's answer."""
         self.fault: PlexusError | None = None
         self.succeeded = False
 
@@ -140,6 +143,7 @@ async def run(
         answer = await upstream.send(work.request, clock)
         try:
             attempt.http_status = answer.status
+            attempt.headers = answer.headers
             clock.enter("first_content")
             if answer.status not in _OK:
                 raise await _refused(work, answer)

@@ -51,8 +51,10 @@ class Recorder:
         self.in_flight = InFlight()
         self.lost_rows = 0
         """Rows that found neither the database nor room on the disk."""
-        self.on_row: Callable[[UsageRow], None] | None = None
-        """Told of every row as it is submitted: cheap, and never raises."""
+        self.on_row: list[Callable[[UsageRow], None]] = []
+        """Told of every row as it is submitted: cheap, and never raise."""
+        self.on_written: list[Callable[[Sequence[UsageRow]], None]] = []
+        """Told of rows that have come to the database, also those of processes that have died."""
         self._store = store
         self._spool = spool
         self._queue_rows = queue_rows
@@ -69,8 +71,8 @@ class Recorder:
     def submit(self, row: UsageRow) -> None:
         """Take the row of a finished request. Never waits, never fails."""
         self._pending.append(row)
-        if self.on_row is not None:
-            self.on_row(row)
+        for told in self.on_row:
+            told(row)
         if len(self._pending) >= self._queue_rows:
             self._overflow()
 
@@ -147,6 +149,8 @@ class Recorder:
                 await self._store.insert_rows(batch, now_ms)
             except (Conflict, Rejected):
                 await self._insert_with_care(batch, now_ms)
+        for told in self.on_written:
+            told(batch)
 
     async def _insert_with_care(self, batch: Sequence[UsageRow], now_ms: int) -> None:
         """A replay, or a row the database does not take: find out which."""

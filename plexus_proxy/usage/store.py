@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from plexus_proxy.db.database import Database, Row
 from plexus_proxy.usage.record import Cost, UsageRow
+from plexus_proxy.usage.stats_store import add_statistics
 
 _DELETE_ROWS = 2000
 _END_OF_TIME_MS = 2**62
@@ -67,7 +68,7 @@ class UsageStore:
         """
         async with self._database.transaction() as transaction:
             await transaction.execute_many("usage_insert", [_params(row, now_ms) for row in rows])
-            # Sums over rows (roll-ups) are to be brought up to date here, for all of `rows`.
+            await add_statistics(transaction, rows)
 
     async def insert_unknown_rows(self, rows: Sequence[UsageRow], now_ms: int) -> list[UsageRow]:
         """Insert those that are not there yet, so that a replay counts once; returns them."""
@@ -77,7 +78,7 @@ class UsageStore:
                 query = ("usage_insert", "usage_unless_known")
                 if await transaction.fetch_one(query, **_params(row, now_ms)) is not None:
                     fresh.append(row)
-            # Sums over rows (roll-ups) are to be brought up to date here, for `fresh` only.
+            await add_statistics(transaction, fresh)
         return fresh
 
     async def fetch_page(self, filters: UsageFilters, limit: int, offset: int) -> list[UsageRow]:

@@ -75,6 +75,7 @@ async def test_a_row_has_all_its_fields(api: Api) -> None:
                         "errorCode": "upstream_broken",
                         "reason": "HTTP 500",
                         "durationMs": 40,
+                        "ttftMs": None,
                     },
                     {
                         "provider": "vendor",
@@ -85,6 +86,7 @@ async def test_a_row_has_all_its_fields(api: Api) -> None:
                         "errorCode": None,
                         "reason": None,
                         "durationMs": None,
+                        "ttftMs": 25.5,
                     },
                 ],
                 "droppedFields": ["logit_bias", "seed"],

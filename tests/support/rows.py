@@ -22,6 +22,35 @@ def make_row(**changes: Any) -> UsageRow:
     return UsageRow(**{**fields, **changes})
 
 
+def served_row(
+    provider: str | None = "a",
+    model: str = "m",
+    *,
+    duration_ms: int | None = 1000,
+    ttft_ms: float | None = None,
+    **changes: Any,
+) -> UsageRow:
+    """A request that `provider` served, with 10 tokens in and 100 out; time is the attempt's."""
+    attempt = AttemptRecord(
+        provider=provider or "",
+        model=model,
+        format="chat",
+        status="success",
+        duration_ms=duration_ms,
+        ttft_ms=ttft_ms,
+    )
+    fields: dict[str, Any] = {
+        "provider": provider,
+        "model": model,
+        "alias": "fast",
+        "canonical_model": "quick",
+        "input_tokens": 10,
+        "output_tokens": 100,
+        "attempts": (attempt,),
+    }
+    return make_row(**{**fields, **changes})
+
+
 def full_row(**changes: Any) -> UsageRow:
     """A row in which every field has a value of its own."""
     fields: dict[str, Any] = {
@@ -73,7 +102,9 @@ def full_row(**changes: Any) -> UsageRow:
                 reason="HTTP 500",
                 duration_ms=40,
             ),
-            AttemptRecord(provider="vendor", model="q", format="messages", status="success"),
+            AttemptRecord(
+                provider="vendor", model="q", format="messages", status="success", ttft_ms=25.5
+            ),
         ),
         "dropped_fields": ("logit_bias", "seed"),
     }
