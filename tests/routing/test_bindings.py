@@ -1,13 +1,15 @@
 """Who served a session last: remembered, shared, kept, and forgotten in time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 from support.databases import Outage
 
+from plexus_proxy.cluster.cluster import CLUSTER, Cluster
+from plexus_proxy.cluster.leases import Leases
 from plexus_proxy.config.model import TargetKey
 from plexus_proxy.db.database import DATABASE, Database
 from plexus_proxy.db.open import open_database
@@ -392,24 +394,18 @@ async def test_one_process_cleans_and_the_last_second_is_stored_at_the_end(
     database: Database, monkeypatch: pytest.MonkeyPatch, mine: bool, left: set[str]
 ) -> None:
     monkeypatch.setattr(module, "CLEAN_S", 0.02)
-    asked = asyncio.Event()
-
-    async def take(_name: str, _ttl_s: float) -> bool:
-        asked.set()
-        return mine
-
-    heard: dict[str, Callable[[str], None]] = {}
-    bus = SimpleNamespace(publish=lambda _topic, _ids="": None, subscribe=heard.__setitem__)
     store = BindingStore(database)
     await store.put({"old": Bound(A, 1)})
+    if not mine:
+        other = Leases(database, "other", lambda: time.time_ns() // 1_000_000)
+        assert await other.take("clean bindings", 600)
     app = web.Application()
     app[DATABASE] = database
-    context = module.bindings(lambda _: SimpleNamespace(take=take), lambda _: bus)
-    async with context(app):
+    app[CLUSTER] = Cluster(database, lambda: "digest")
+    async with module.bindings(app):
         app[BINDINGS].served(KEY, A)
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.sleep(0.1)  # several rounds
         await _until(lambda: store.fetch(["old"], 0), left)
-        assert heard == {module.TOPIC: app[BINDINGS].heard}
     assert set(await store.fetch([KEY, "old"], 0)) == {KEY, *left}
 
 

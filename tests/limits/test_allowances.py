@@ -1,0 +1,88 @@
+"""What answers say of a provider's allowance."""
+
+import pytest
+
+from plexus_proxy.limits.allowances import Allowances
+
+NOW_MS = 1_790_000_000_000
+NOW_S = NOW_MS // 1000
+
+
+@pytest.mark.parametrize(
+    ("headers", "share_left", "in_s"),
+    [
+        (
+            {
+                "x-ratelimit-limit-requests": "60",
+                "x-ratelimit-remaining-requests": "15",
+                "x-ratelimit-reset-requests": "1m30s",
+            },
+            0.25,
+            90,
+        ),
+        (
+            {
+                "anthropic-ratelimit-tokens-limit": "1000",
+                "anthropic-ratelimit-tokens-remaining": "900",
+                "anthropic-ratelimit-tokens-reset": "2026-09-21T14:13:30Z",
+                "anthropic-ratelimit-requests-limit": "50",
+                "anthropic-ratelimit-requests-remaining": "10",
+                "anthropic-ratelimit-requests-reset": str(NOW_S + 40),
+            },
+            0.2,
+            40,
+        ),
+        (
+            {
+                "anthropic-ratelimit-unified-status": "allowed",
+                "anthropic-ratelimit-unified-5h-utilization": "0.1",
+                "anthropic-ratelimit-unified-5h-reset": str(NOW_S + 3600),
+                "anthropic-ratelimit-unified-7d-utilization": "0.75",
+                "anthropic-ratelimit-unified-7d-reset": str(NOW_S + 86_400),
+            },
+            0.25,
+            86_400,
+        ),
+    ],
+)
+def test_the_window_with_least_left_counts(
+    headers: dict[str, str], share_left: float, in_s: int
+) -> None:
+    allowances = Allowances()
+    allowances.note("p", headers, NOW_MS)
+    found = allowances.of("p", NOW_MS)
+    assert found is not None
+    assert found.share_left == pytest.approx(share_left)
+    assert found.resets_at_ms == NOW_MS + in_s * 1000
+    assert allowances.of("other", NOW_MS) is None
+
+
+def test_what_was_told_is_over_with_its_window() -> None:
+    allowances = Allowances()
+    headers = {
+        "x-ratelimit-limit-tokens": "100",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "20s",
+    }
+    allowances.note("p", headers, NOW_MS)
+    assert allowances.of("p", NOW_MS + 19_000) is not None
+    assert allowances.of("p", NOW_MS + 21_000) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-ratelimit-remaining-requests": "5"},
+        {
+            "x-ratelimit-limit-requests": "0",
+            "x-ratelimit-remaining-requests": "-1",
+            "x-ratelimit-reset-requests": "soon",
+        },
+        {"anthropic-ratelimit-unified-status": "allowed"},
+    ],
+)
+def test_headers_that_say_nothing_change_nothing(headers: dict[str, str]) -> None:
+    allowances = Allowances()
+    allowances.note("p", headers, NOW_MS)
+    assert allowances.of("p", NOW_MS) is None
