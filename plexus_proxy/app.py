@@ -5,6 +5,7 @@ from aiohttp import web
 from plexus_proxy.admin import routes as admin
 from plexus_proxy.api import auth as api_auth
 from plexus_proxy.api import health as api_health
+from plexus_proxy.api import performance as api_performance
 from plexus_proxy.api import sessions as api_sessions
 from plexus_proxy.api import usage as api_usage
 from plexus_proxy.cluster.cluster import cluster
@@ -41,6 +42,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.router.add_routes(api_health.routes())
     app.router.add_routes(api_auth.routes())
     app.router.add_routes(api_usage.routes())
+    app.router.add_routes(api_performance.routes())
     app.router.add_routes(api_sessions.routes())
     admin.setup(app)
     gateway.catch_all(app)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plexus_proxy.api.performance import CacheView, PerformanceView
 from plexus_proxy.api.usage import AttemptView, UsageView
 from plexus_proxy.app import build
 from plexus_proxy.drain import Drain
@@ -37,7 +38,7 @@ def test_every_path_named_is_a_route(tmp_path: Path) -> None:
     assert named - {"/v0/management", "/ui/…"} <= wired
 
 
-@pytest.mark.parametrize("view", [UsageView, AttemptView])
+@pytest.mark.parametrize("view", [UsageView, AttemptView, PerformanceView, CacheView])
 def test_every_field_of_a_row_is_named(view: Any) -> None:
     words = set(re.findall(r"\w+", " ".join(QUOTED)))
     assert set(view.__struct_encode_fields__) <= words
