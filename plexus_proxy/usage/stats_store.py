@@ -106,14 +106,18 @@ class StatisticsStore:
 
     async def fetch_performance(self, provider: str | None, model: str | None) -> list[Performance]:
         """By target; None does not filter."""
-        conditions, params = _where(provider, model)
-        query = ("performance", *conditions, "performance_by_target")
-        rows = await self._database.fetch_all(query, **params)
-        return [msgspec.convert(dict(row), Performance, strict=False) for row in rows]
+        rows = await self._database.fetch_all("performance")
+        return [
+            msgspec.convert(dict(row), Performance, strict=False)
+            for row in rows
+            if provider in (None, row["provider"]) and model in (None, row["model"])
+        ]
 
     async def delete_samples(self, provider: str | None, model: str | None) -> int:
         """Of the targets named; how many there were."""
-        conditions, params = _where(provider, model)
+        given = {"provider": provider, "model": model}
+        params = {name: value for name, value in given.items() if value is not None}
+        conditions = (f"and_samples_of_{name}" for name in params)
         return await self._database.execute(("samples_delete", *conditions), **params)
 
     async def clean(self, before_ms: int, keep: int) -> None:
@@ -121,9 +125,3 @@ class StatisticsStore:
         await self._database.execute("traffic_delete_before", before_ms=before_ms)
         while await self._database.execute("samples_trim", keep=keep, most=_DELETE_ROWS):
             pass
-
-
-def _where(provider: str | None, model: str | None) -> tuple[list[str], dict[str, str]]:
-    given = {"provider": provider, "model": model}
-    params = {name: value for name, value in given.items() if value is not None}
-    return [f"and_samples_of_{name}" for name in params], params

@@ -35,8 +35,7 @@ DELETE FROM samples WHERE request_id IN (
 DELETE FROM samples WHERE TRUE;
 
 -- name: performance()
--- Averages of each target over the newest samples that know the number; conditions and
--- performance_by_target follow.
+-- Averages of each target over the newest samples that know the number.
 SELECT
     provider, model,
     AVG(CASE WHEN ttft_place <= 10 THEN ttft_ms END) AS avg_ttft_ms,
@@ -66,16 +65,13 @@ FROM (
         ) AS e2e_place
     FROM samples
 ) AS ranked
-WHERE TRUE;
+GROUP BY provider, model ORDER BY provider, model;
 
 -- name: and_samples_of_provider(provider)
 AND provider = :provider;
 
 -- name: and_samples_of_model(model)
 AND model = :model;
-
--- name: performance_by_target()
-GROUP BY provider, model ORDER BY provider, model;
 
 -- name: traffic_add(hour_ms, alias, provider, model, requests, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
 INSERT INTO traffic (
