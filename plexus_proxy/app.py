@@ -4,6 +4,7 @@ from aiohttp import web
 
 from plexus_proxy.admin import routes as admin
 from plexus_proxy.api import auth as api_auth
+from plexus_proxy.api import cooldowns as api_cooldowns
 from plexus_proxy.api import health as api_health
 from plexus_proxy.api import performance as api_performance
 from plexus_proxy.api import sessions as api_sessions
@@ -14,6 +15,7 @@ from plexus_proxy.db.open import database
 from plexus_proxy.demo.server import demo_upstream
 from plexus_proxy.drain import DRAIN, Drain
 from plexus_proxy.gateway import routes as gateway
+from plexus_proxy.limits.concurrency import places
 from plexus_proxy.limits.cooldown_store import cooldowns
 from plexus_proxy.routing.bindings import bindings
 from plexus_proxy.settings import Settings
@@ -34,6 +36,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.cleanup_ctx.append(statistics)
     app.cleanup_ctx.append(reasoning_vault(settings.encryption_key))
     app.cleanup_ctx.append(cooldowns)
+    app.cleanup_ctx.append(places)
     app.cleanup_ctx.append(bindings)
     app.cleanup_ctx.append(demo_upstream)
     app.cleanup_ctx.append(gateway.gateway)
@@ -43,6 +46,7 @@ def build(settings: Settings, drain: Drain) -> web.Application:
     app.router.add_routes(api_auth.routes())
     app.router.add_routes(api_usage.routes())
     app.router.add_routes(api_performance.routes())
+    app.router.add_routes(api_cooldowns.routes())
     app.router.add_routes(api_sessions.routes())
     admin.setup(app)
     gateway.catch_all(app)

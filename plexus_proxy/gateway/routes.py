@@ -8,7 +8,6 @@ from random import Random
 from aiohttp import web
 
 from plexus_proxy import tasks
-from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.config.store import CONFIG
 from plexus_proxy.demo.server import DEMO
 from plexus_proxy.errors import PlexusError
@@ -30,7 +29,7 @@ from plexus_proxy.gateway.replies import (
 )
 from plexus_proxy.gateway.view import LiveView
 from plexus_proxy.limits.allowances import Allowances
-from plexus_proxy.limits.concurrency import Places
+from plexus_proxy.limits.concurrency import PLACES
 from plexus_proxy.limits.cooldown_store import COOLDOWNS
 from plexus_proxy.routing.bindings import BINDINGS
 from plexus_proxy.routing.router import Router
@@ -91,10 +90,8 @@ async def gateway(app: web.Application) -> AsyncGenerator[None]:
         app[COUNTING] = counting
         app[RECORDER].on_row.append(counting.learn)
         preparer = Preparer(FORMATS, CLIENT_FORMATS, vault, app[DEMO].base_url)
-        members = app[CLUSTER].members
-        places = Places(lambda: members.count)
         dispatcher = Dispatcher(
-            upstream, FORMATS, preparer, cooldowns, allowances, places, Random()
+            upstream, FORMATS, preparer, cooldowns, allowances, app[PLACES], Random()
         )
         affinity = Affinity(app[BINDINGS], statistics)
         app[GATEWAY] = Gateway(

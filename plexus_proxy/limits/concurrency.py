@@ -7,11 +7,14 @@ Nothing is asked of the database for it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from aiohttp import web
 from msgspec import Struct
 
+from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.config.model import TargetKey
 
 K = TypeVar("K", bound=Hashable)
@@ -154,3 +157,14 @@ def _less(counts: dict[K, int], key: K) -> None:
         del counts[key]
     else:
         counts[key] -= 1
+
+
+PLACES: web.AppKey[Places] = web.AppKey("places", Places)
+
+
+@asynccontextmanager
+async def places(app: web.Application) -> AsyncGenerator[None]:
+    """For `app.cleanup_ctx`, after the cluster: the Places under PLACES."""
+    members = app[CLUSTER].members
+    app[PLACES] = Places(lambda: members.count)
+    yield
