@@ -47,7 +47,6 @@ async def test_a_provider_without_cooldowns_is_not_listed(api: Api) -> None:
     assert await listed(api) == []
 
 
-@pytest.mark.pitfall("B78", "B79")
 async def test_exactly_one_is_cleared(api: Api) -> None:
     for model in MODELS:
         cool(api, "acme/eu:1", model)
