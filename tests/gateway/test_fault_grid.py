@@ -210,6 +210,7 @@ FAULTS: dict[str, Fault] = {
         always([Whole(BOMB, 200, JSON | {"content-encoding": "gzip"})]),
         (502, 502),
         "server or network or nothing",
+        patience_s=20,
     ),
     "endless line": Fault(
         always([Head(), Chunk(ENDLESS), Flood(b"x" * 1_000_000, 40)]),
