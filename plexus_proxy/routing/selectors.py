@@ -17,7 +17,7 @@ EXPLORING: frozenset[Selector] = frozenset(("latency", "performance", "e2e_perfo
 """Selectors that now and then try another target than the best, to measure it."""
 
 _HOUR_MS = 3_600_000
-_MIN_HOURS = 1 / 60
+_MINUTE_MS = 60_000
 _USUAL_TOKENS = 1500
 _USUAL_MIX: Mix = (2 / 3, 0, 0, 1 / 3)
 """Of a request before any is known."""
@@ -100,9 +100,7 @@ def order(
     return ordered
 
 
-def _sorted(
-    candidates: Sequence[Candidate], ranks: Sequence[float] | Sequence[tuple[int, float]]
-) -> list[Candidate]:
+def _sorted(candidates: Sequence[Candidate], ranks: Sequence[float]) -> list[Candidate]:
     return [candidates[place] for place in sorted(range(len(ranks)), key=ranks.__getitem__)]
 
 
@@ -172,22 +170,29 @@ def _by_usage(candidates: Sequence[Candidate], view: View) -> list[float]:
     ]
 
 
-def _by_quota(candidates: Sequence[Candidate], view: View) -> list[tuple[int, float]]:
-    now_ms = view.now_ms
-    return [_need(view.headroom(each.provider_id), now_ms) for each in candidates]
-
-
-def _need(headroom: Headroom | None, now_ms: int) -> tuple[int, float]:
+def _by_quota(candidates: Sequence[Candidate], view: View) -> list[float]:
     """The most headroom per hour until it is renewed anyway, then balances, then unknown."""
-    if headroom is None:
-        return 2, 0.0
-    if headroom.share_left is not None and headroom.resets_at_ms is not None:
-        hours = max((headroom.resets_at_ms - now_ms) / _HOUR_MS, _MIN_HOURS)
-        return 0, -headroom.share_left / hours
-    return (2, 0.0) if headroom.balance is None else (1, -headroom.balance)
+    now_ms, headroom = view.now_ms, view.headroom
+    return [
+        inf
+        if (left := headroom(each.provider_id)) is None
+        else _need(left.share_left, left.resets_at_ms, left.balance, now_ms)
+        for each in candidates
+    ]
 
 
-_Ranks = Callable[[Sequence[Candidate], View], list[float] | list[tuple[int, float]]]
+def _need(
+    share_left: float | None, resets_at_ms: int | None, balance: float | None, now_ms: int
+) -> float:
+    """Below zero for windows, above for balances."""
+    if share_left is not None and resets_at_ms is not None:
+        return -1 - share_left * _HOUR_MS / max(resets_at_ms - now_ms, _MINUTE_MS)
+    if balance is None:
+        return inf
+    return 1 / (1 + balance) if balance > 0 else 1 - balance
+
+
+_Ranks = Callable[[Sequence[Candidate], View], list[float]]
 _RANKS: Mapping[Selector, _Ranks] = {
     "cost": _by_cost,
     "latency": _by_latency,

@@ -220,6 +220,16 @@ def test_best_measured_first(
             },
             "d/x c/x b/x a/x",
         ),
+        # what is left of a balance, debts last
+        (
+            {
+                "a": Left(balance=-9),
+                "b": Left(balance=0),
+                "c": Left(balance=-1),
+                "d": Left(balance=2),
+            },
+            "d/x b/x c/x a/x",
+        ),
         # a share of nobody knows what until when is no window
         ({"b": Left(balance=1), "c": Left(share_left=1)}, "b/x a/x c/x d/x"),
         # a window that has begun anew since it was read
