@@ -113,6 +113,7 @@ class Statistics:
         self._samples: dict[str, int] = {}
         """Requests whose sample is known → its time, for as long as it may be read again."""
         self._anew = True
+        self._away = False
         self._read_ms = 0
         self._reading = asyncio.Lock()
         bus.subscribe(TOPIC, self._heard)
@@ -149,8 +150,11 @@ class Statistics:
                 self._anew = self._anew or anew
                 if not isinstance(error, Unavailable | TimeoutError):
                     raise
-                _log.warning("statistics cannot be read: %s", error or type(error).__name__)
+                if not self._away:
+                    _log.warning("statistics cannot be read: %s", error or type(error).__name__)
+                self._away = True
                 return
+            self._away = False
             self._read_ms = now_ms
             if anew:
                 self._samples.clear()
@@ -163,10 +167,12 @@ class Statistics:
 
     async def clear(self, provider: str | None, model: str | None) -> int:
         """Delete the samples of some targets, in all processes; how many. Raises Unavailable."""
-        deleted = await self._store.delete_samples(provider, model)
-        for (its_provider, its_model), found in self._targets.items():
-            if provider in (None, its_provider) and model in (None, its_model):
-                found.forget_samples()
+        async with self._reading:  # what is being read may be what is deleted
+            deleted = await self._store.delete_samples(provider, model)
+            self._settle()
+            for (its_provider, its_model), found in self._targets.items():
+                if provider in (None, its_provider) and model in (None, its_model):
+                    found.forget_samples()
         self._bus.publish(TOPIC)
         return deleted
 
