@@ -30,6 +30,7 @@ class AttemptView(Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str | None
     duration_ms: int | None
     ttft_ms: float | None
+    resumed: bool
 
 
 class UsageView(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -195,6 +196,7 @@ def _attempt(attempt: AttemptRecord) -> AttemptView:
         reason=attempt.reason,
         duration_ms=attempt.duration_ms,
         ttft_ms=attempt.ttft_ms,
+        resumed=attempt.resumed,
     )
 
 

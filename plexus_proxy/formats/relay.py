@@ -174,12 +174,20 @@ class Translation:
         "waiting",
     )
 
-    def __init__(self, provider: Format, client: ClientFormat, crossing: Crossing) -> None:
+    def __init__(
+        self,
+        provider: Format,
+        client: ClientFormat,
+        crossing: Crossing,
+        *,
+        forgets: bool = False,
+    ) -> None:
+        """`forgets`: the client sends back the provider's own state, so nothing is remembered."""
         self._framer = Framer()
         self._reader = provider.reader(crossing)
         self._writer = client.writer(crossing)
         self._stages = _stages(crossing)
-        self._memory = _Memory()
+        self._memory = _Memory(forgets=forgets)
         self._tail = b""
         self._ended = False
         self.waiting = False
@@ -347,9 +355,19 @@ class _Memory:
     """Collects what `Remembered` is made of while events pass, and marks the ids of the calls that
     it will be found by."""
 
-    __slots__ = ("_chars", "_has_calls", "_opaque", "_order", "_said", "_texts", "_tool_ids")
+    __slots__ = (
+        "_chars",
+        "_forgets",
+        "_has_calls",
+        "_opaque",
+        "_order",
+        "_said",
+        "_texts",
+        "_tool_ids",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, forgets: bool = False) -> None:
+        self._forgets = forgets
         self._chars = 0
         self._has_calls = False
         self._said: list[str] = []
@@ -362,7 +380,7 @@ class _Memory:
     def note(self, event: Event) -> Event:
         """The event as the client is to get it."""
         note = self._NOTE.get(type(event))
-        return event if note is None else note(self, event)
+        return event if note is None or self._forgets else note(self, event)
 
     def _text(self, event: TextDelta) -> Event:
         self._chars += len(event.text)

@@ -30,6 +30,7 @@ from plexus_proxy.errors import (
     UpstreamFault,
 )
 from plexus_proxy.formats.format import Call, ClientFormat, Format
+from plexus_proxy.formats.resume import PREFILLED, Resumable
 from plexus_proxy.gateway.exchange import FULL, Exchange
 from plexus_proxy.gateway.prepare import Prepared, Preparer
 from plexus_proxy.limits.allowances import Allowances
@@ -128,6 +129,49 @@ class Dispatcher:
             raise search.nothing()
         raise _failure(exchange, last)
 
+    async def resume(
+        self,
+        exchange: Exchange,
+        call: Call,
+        route: Route,
+        cut: Resumable,
+        client_headers: Mapping[str, str],
+        snapshot: Snapshot,
+    ) -> Reply | None:
+        """Go on with an answer that was cut off, at a target that was not tried yet and takes the
+        beginning of an answer. None if there is none; then `cut` has to give up."""
+        tried = {attempt.candidate.key for attempt in exchange.attempts}
+        left = tuple(
+            each for each in route.candidates if each.key not in tried and _takes_beginning(each)
+        )
+        search = _Search(
+            exchange,
+            structs.replace(route, candidates=left, cooling=()),
+            self._cooldowns,
+            self._places,
+            snapshot,
+        )
+        prepared = Prepared()
+        while search.has_more and self._may_go_on(exchange, snapshot):
+            found = await search.next()
+            if found is None:
+                return None
+            candidate, slot = found
+            try:
+                reply = await self._try(
+                    exchange, prepared, call, candidate, slot, client_headers, snapshot, resumes=cut
+                )
+            except UpstreamFault as fault:
+                search.note(candidate, self.settle(exchange.attempts[-1], fault, snapshot))
+            except PlexusError:
+                continue  # it cannot be asked for that: settled already
+            else:
+                reply.attempt.resumed = True
+                exchange.cut.append(exchange.answered or exchange.attempts[0])
+                exchange.answered = reply.attempt
+                return reply
+        return None
+
     def settle(self, attempt: Attempt, fault: PlexusError | None, snapshot: Snapshot) -> Verdict:
         """An attempt has come to its end: give back its place, and note what that says of its
         target."""
@@ -188,6 +232,8 @@ class Dispatcher:
         slot: Slot,
         client_headers: Mapping[str, str],
         snapshot: Snapshot,
+        *,
+        resumes: Resumable | None = None,
     ) -> Reply:
         """One candidate. A request that it refuses for a reason we can mend is sent once more;
         each time is an attempt of its own, at the same place."""
@@ -202,6 +248,8 @@ class Dispatcher:
                 client_headers,
                 snapshot.config.egress,
                 first_bytes=stall.ttfb_bytes,
+                resumes=resumes,
+                may_resume=exchange.may_resume,
             )
         except UpstreamFault:
             raise
@@ -431,6 +479,10 @@ def _want(candidate: Candidate) -> Want:
         candidate.provider.max_concurrency,
         candidate.max_concurrency,
     )
+
+
+def _takes_beginning(candidate: Candidate) -> bool:
+    return candidate.format in PREFILLED if candidate.prefill is None else candidate.prefill
 
 
 def _credential(candidate: Candidate) -> str:

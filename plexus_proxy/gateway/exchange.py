@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from plexus_proxy.config.model import TargetKey
 from plexus_proxy.errors import AllAttemptsFailed, PlexusError, Stalled, TimedOut
@@ -56,10 +56,12 @@ class Exchange:
         "client_format",
         "client_request_id",
         "client_session",
+        "cut",
         "dropped",
         "error",
         "first_content",
         "http_status",
+        "may_resume",
         "request_id",
         "route",
         "skipped",
@@ -80,6 +82,10 @@ class Exchange:
         self.call: Call | None = None
         self.route: Route | None = None
         self.attempts: list[Attempt] = []
+        self.may_resume = False
+        """Its stream, if it is cut off, may go on at another target."""
+        self.cut: list[Attempt] = []
+        """Those whose unfinished answers the client has got the beginning of."""
         self.answered: Attempt | None = None
         """The one whose answer the client gets."""
         self.skipped: list[Skipped] = []
@@ -122,6 +128,9 @@ class Exchange:
         observer = attempt.observer if attempt else None
         error = self.error
         usage, estimated = _usage(observer, call, answered=self.first_content is not None)
+        for attempt in self.cut:
+            beginning, _ = _usage(attempt.observer, call, answered=True)
+            usage, estimated = _sum(usage, beginning), True
         generated_s = ended - (self.first_content or ended)
         if call is None or not call.stream:
             generated_s = ended - self._started
@@ -222,6 +231,11 @@ def _usage(observer: Observer | None, call: Call | None, *, answered: bool) -> t
         ),
         True,
     )
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    pairs = zip(structs.astuple(one), structs.astuple(other), strict=True)
+    return Usage(*(a + b for a, b in pairs))
 
 
 def _status(error: PlexusError | None, cancelled: bool) -> Status:

@@ -18,6 +18,7 @@ from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.conversation import Remembered
 from plexus_proxy.formats.format import IN_BODY, Asked, ClientFormat
 from plexus_proxy.formats.gemini.array import KEEPALIVE, ArrayRelay
+from plexus_proxy.formats.resume import Resumable
 from plexus_proxy.gateway.affinity import Affinity, Preference
 from plexus_proxy.gateway.auth import authenticate
 from plexus_proxy.gateway.body import read_json_body
@@ -78,9 +79,11 @@ class Gateway:
             body = await read_json_body(request, config.limits)
             call = exchange.call = fmt.read_call(body, asked)
             preference = await self._affinity.preference(caller, request.headers, call, snapshot)
-            exchange.route = self._routed(call.model, fmt, snapshot, preference)
+            routed = exchange.route = self._routed(call.model, fmt, snapshot, preference)
+            if call.stream and not asked.array and routed.alias is not None:
+                exchange.may_resume = routed.alias.resume == "continue"
             reply = await self._dispatcher.dispatch(
-                exchange, call, exchange.route, from_client(request.headers), snapshot
+                exchange, call, routed, from_client(request.headers), snapshot
             )
             self._affinity.served(preference, exchange, reply.attempt.candidate.key)
             return await self._reply(reply, request, exchange, snapshot, array=asked.array)
@@ -153,7 +156,7 @@ class Gateway:
         snapshot: Snapshot,
     ) -> web.StreamResponse:
         headers = from_provider(primed.headers)
-        relay, answer = primed.relay, primed.answer
+        relay = primed.relay
         keepalive = reply.client.keepalive
         if isinstance(relay, ArrayRelay):
             headers["content-type"] = "application/json; charset=utf-8"
@@ -165,28 +168,58 @@ class Gateway:
         headers["x-accel-buffering"] = "no"
         client = ClientStream(request, headers)
         exchange.http_status = 200
+        await client.start(primed.head)
+        await self._pour(reply, primed, client, keepalive, exchange, snapshot)
+        while isinstance(relay, Resumable) and relay.broken:
+            more = await self._resumed(relay, request, exchange, snapshot)
+            if more is None or not isinstance(more.answer, Primed):
+                client.write(relay.give_up())
+                break
+            client.write(more.answer.head)
+            await self._pour(more, more.answer, client, keepalive, exchange, snapshot)
+        exchange.error = relay.fault
+        return await client.finish()
+
+    async def _pour(
+        self,
+        reply: Reply,
+        primed: Primed,
+        client: ClientStream,
+        keepalive: bytes,
+        exchange: Exchange,
+        snapshot: Snapshot,
+    ) -> None:
+        """What is left of an answer whose beginning has been sent."""
+        relay, answer, attempt = primed.relay, primed.answer, reply.attempt
+        provider = attempt.candidate.provider
         keep = partial(self._keep, exchange)
         try:
-            await client.start(primed.head)
             if answer is not None:
                 pump = Pump(
                     relay,
                     client,
                     keepalive,
                     reply.clock.limit_s("idle"),
-                    partial(scrub, provider=reply.attempt.candidate.provider),
+                    partial(scrub, provider=provider),
                     keep,
-                    _pace(snapshot.stalls(reply.attempt.candidate.provider)),
+                    _pace(snapshot.stalls(provider)),
                 )
                 await pump.run(answer, self._watch, reply.clock.deadline)
             else:
                 await finish(relay, client, keep)
-            exchange.error = relay.fault
-            self._dispatcher.settle(reply.attempt, relay.fault, snapshot)
-            return await client.finish()
+            self._dispatcher.settle(attempt, relay.fault, snapshot)
         finally:
             if answer is not None:
                 answer.close()
+
+    async def _resumed(
+        self, cut: Resumable, request: web.Request, exchange: Exchange, snapshot: Snapshot
+    ) -> Reply | None:
+        call, routed = exchange.call, exchange.route
+        assert call is not None
+        assert routed is not None
+        headers = from_client(request.headers)
+        return await self._dispatcher.resume(exchange, call, routed, cut, headers, snapshot)
 
     async def _keep(self, exchange: Exchange, found: Remembered) -> None:
         """Keep reasoning the client may not echo; before the answer ends, so that it is there

@@ -16,6 +16,7 @@ from plexus_proxy.formats.anchors import unmarked, without_marks
 from plexus_proxy.formats.conversation import Conversation, Crossing, Reasoning
 from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
 from plexus_proxy.formats.remote import content_of, remote_urls, with_fetched
+from plexus_proxy.formats.resume import Resumable, with_beginning
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.gateway.headers import with_session
 from plexus_proxy.routing.access import DEMO_SCHEME
@@ -63,8 +64,12 @@ class Preparer:
         egress: Egress,
         *,
         first_bytes: int = 0,
+        resumes: Resumable | None = None,
+        may_resume: bool = False,
     ) -> Work:
-        """Raises the client's faults: what cannot be read, fetched or expressed."""
+        """Raises the client's faults: what cannot be read, fetched or expressed.
+
+        `resumes`: the answer that is to go on; `may_resume`: this one may have to, later."""
         client = self._clients[exchange.client_format]
         provider = self._formats[candidate.format]
         crossing = Crossing(
@@ -75,13 +80,15 @@ class Preparer:
             include_usage=call.include_usage,
             estimated_input_tokens=estimate_tokens(len(call.body)),
         )
-        if client is provider:
+        if client is provider and resumes is None:
             body = without_marks(provider.splice(call, candidate.model, candidate.extra_body))
             exchange.dropped = []
         else:
             conversation = await self._conversation(
                 exchange, prepared, call, client, provider, crossing, egress
             )
+            if resumes is not None:
+                conversation = with_beginning(conversation, resumes.text)
             body = provider.write_request(conversation, crossing)
             exchange.dropped = crossing.dropped
             if candidate.extra_body:
@@ -90,6 +97,10 @@ class Preparer:
                 )
         if candidate.adapters:
             body = adapted(body, candidate.adapters)
+        if resumes is not None:
+            resumes.resume(provider, crossing)
+        elif may_resume:
+            resumes = Resumable(provider, client, crossing)
         base_url = candidate.base_url
         if base_url.startswith(DEMO_SCHEME):
             base_url = self._demo_base_url(candidate.format)
@@ -109,6 +120,7 @@ class Preparer:
             crossing=crossing,
             streamed=call.stream,
             first_bytes=first_bytes,
+            resumes=resumes,
             patch=answer_patch(candidate.adapters) if candidate.adapters else None,
         )
 

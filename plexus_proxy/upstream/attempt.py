@@ -23,6 +23,7 @@ from plexus_proxy.formats.relay import (
     native,
     stream_of_events,
 )
+from plexus_proxy.formats.resume import Resumable
 from plexus_proxy.limits.concurrency import Slot
 from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.upstream.client import Answer, OutgoingRequest, Upstream
@@ -50,6 +51,7 @@ class Attempt:
         "headers",
         "http_status",
         "observer",
+        "resumed",
         "slot",
         "started",
         "started_ms",
@@ -70,6 +72,8 @@ class Attempt:
         """Of the provider's answer."""
         self.fault: PlexusError | None = None
         self.succeeded = False
+        self.resumed = False
+        """It went on with the answer of the attempt before."""
 
     def end(self, fault: PlexusError | None) -> None:
         """The attempt is over; the first call counts."""
@@ -93,6 +97,7 @@ class Attempt:
             error_code=fault.code or fault.kind if fault else None,
             reason=fault.message[:_MAX_REASON_CHARS] if fault else None,
             duration_ms=round((ended - self.started) * 1000),
+            resumed=self.resumed,
             ttft_ms=round((first - self.started) * 1000, 1) if first is not None else None,
         )
 
@@ -105,6 +110,8 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
     provider: Format
     crossing: Crossing
     streamed: bool
+    resumes: Resumable | None = None
+    """A stream that may go on elsewhere when it is cut off: the relay, in place of a new one."""
     first_bytes: int = 0
     """How much a stream must have brought to count as begun."""
     patch: Callable[[bytes], bytes] | None = None
@@ -212,6 +219,8 @@ async def _streamed(work: Work, attempt: Attempt, answer: Answer, clock: PhaseCl
         return await _primed(work, attempt, answer, start, clock, ended=ended)
     rest = b"" if ended else await answer.read(MAX_ANSWER_BYTES)
     answer.close()
+    if work.resumes is not None and work.resumes.broken:
+        raise Garbled("The provider does not stream.")
     return _stream_of_json(work, attempt, _as_utf8(start + rest, answer))
 
 
@@ -244,7 +253,7 @@ async def _primed(
 ) -> Primed:
     """`start` is what was read already; `ended` says that it was all. An answer that turns out to
     be empty is read to its end, so that it may still be left for another."""
-    relay = _relay(work)
+    relay = work.resumes or _relay(work)
     observer = attempt.observer = relay.observer
     head: list[bytes] = []
     seen = 0

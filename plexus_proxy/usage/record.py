@@ -21,6 +21,8 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, gc=False):
     duration_ms: int | None = None
     ttft_ms: float | None = None
     """From the start of this attempt to its first content."""
+    resumed: bool = False
+    """It went on with the answer of the attempt before, which was cut off."""
 
 
 class Cost(Struct, frozen=True, kw_only=True, gc=False):

@@ -76,6 +76,7 @@ async def test_a_row_has_all_its_fields(api: Api) -> None:
                         "reason": "HTTP 500",
                         "durationMs": 40,
                         "ttftMs": None,
+                        "resumed": False,
                     },
                     {
                         "provider": "vendor",
@@ -87,6 +88,7 @@ async def test_a_row_has_all_its_fields(api: Api) -> None:
                         "reason": None,
                         "durationMs": None,
                         "ttftMs": 25.5,
+                        "resumed": False,
                     },
                 ],
                 "droppedFields": ["logit_bias", "seed"],
