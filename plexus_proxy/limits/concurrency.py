@@ -59,9 +59,11 @@ class Places:
         self._queues: dict[str, deque[_Waiter]] = {}
 
     def take(self, want: Want) -> Slot | None:
-        """A place, or None if there is none, or if others wait for one there."""
-        if want.is_limited and (want.provider in self._queues or not self._has_room(want)):
-            return None
+        """A place, or None if there is none. Those who wait for it come first."""
+        if want.is_limited:
+            self._serve(want.provider)
+            if not self._has_room(want):
+                return None
         return self._taken(want)
 
     async def wait(self, wants: Sequence[Want], *, queue_size: int, seconds: float) -> Slot | None:
@@ -76,6 +78,8 @@ class Places:
                 joined.append(provider)
         if not joined:
             return None
+        for provider in joined:
+            self._serve(provider)
         try:
             async with asyncio.timeout(seconds):
                 return await waiter.place
@@ -92,8 +96,7 @@ class Places:
         """See Slot.release."""
         _less(self._at_provider, want.provider)
         _less(self._at_target, (want.provider, want.model))
-        if want.provider in self._queues:
-            self._serve(want.provider)
+        self._serve(want.provider)
 
     def active(self) -> dict[TargetKey, int]:
         """Requests at each target, of this process."""
@@ -106,7 +109,7 @@ class Places:
 
     def _serve(self, provider: str) -> None:
         """Those who came first are served first, as far as there is room for them."""
-        for waiter in list(self._queues[provider]):
+        for waiter in self._queues.get(provider, ()):
             if waiter.place.done():
                 continue
             for want in waiter.wants:

@@ -151,10 +151,12 @@ class Cooldowns:
                     self._open.add(entry.key)
 
     def succeeded(self, provider: str, model: str, *, started_ms: int) -> None:
-        """An attempt has brought a whole answer: what was noted before it began is over."""
+        """An attempt has brought a whole answer: what was noted before it began is over; what the
+        operator wants is only over in its time."""
         if self._entries:
             for entry in list(self._of(provider, model)):
-                if started_ms >= entry.since_ms and entry.cause != "operator":
+                over_ms = entry.until_ms if entry.cause == "operator" else entry.since_ms
+                if started_ms >= over_ms:
                     self._take_away(entry.key)
 
     def abandoned(self, provider: str, model: str) -> None:
@@ -259,4 +261,4 @@ def _seconds(
     first = policy.initial_minutes * 60 if initial_s is None else initial_s
     if not first:
         return None
-    return min(first * 2 ** min(failures - 1, _MAX_DOUBLINGS), max(longest, first))
+    return min(first * 2 ** min(max(failures, 1) - 1, _MAX_DOUBLINGS), max(longest, first))
