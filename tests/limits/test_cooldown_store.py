@@ -154,7 +154,7 @@ async def test_nothing_is_lost_while_the_database_is_away(outage: Outage) -> Non
         assert cooldowns.entry(KEY) == entry
         await outage.end()
         async with asyncio.timeout(10):
-            while not await shared.round():
+            while not await shared.round():  # noqa: ASYNC110 - it is what is waited for
                 await asyncio.sleep(0.01)
         assert cooldowns.entry(KEY) == entry
         assert (await known(database)).keys() == [KEY]
