@@ -1,0 +1,179 @@
+"""Conversations stay on their target, as clients and providers see it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from support.answers import (
+    block_delta,
+    block_start,
+    block_stop,
+    chat_error,
+    message_end,
+    message_start,
+    text_delta,
+)
+from support.fake_provider import Chunk, Head, Until, Whole
+from support.gateway import Reply, Stand, StandBuilder, ask_body, config_of, healthy
+from support.waiting import until
+
+from plexus_proxy.config.store import CONFIG
+
+TARGETS = ("one", "two", "three", "four")
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@asynccontextmanager
+async def spread(builder: StandBuilder, **alias: Any) -> AsyncIterator[Stand]:
+    """Model `many` draws from four targets at random."""
+    url = builder.provider_config("chat")["api_base_url"]["chat"]
+    builder.config["models"]["many"] = {
+        "targets": [{"provider": name, "model": "m"} for name in TARGETS],
+        **alias,
+    }
+    for name in TARGETS:
+        builder.config["providers"][name] = {
+            "api_base_url": {"chat": f"{url}/{name}"},
+            "api_key": f"key-of-{name}-provider",
+        }
+    async with builder.started() as stand:
+        yield stand
+
+
+def asked(stand: Stand) -> list[str]:
+    return [received.path.split("/")[2] for received in stand.chat.requests]
+
+
+async def turn(
+    stand: Stand, number: int, *, topic: str = "teal", headers: dict[str, str] | None = None
+) -> Reply:
+    """The turn of a conversation about `topic`."""
+    messages: list[dict[str, Any]] = [SYSTEM]
+    for each in range(number):
+        messages.append({"role": "user", "content": f"{topic} {each}"})
+        messages.append({"role": "assistant", "content": f"about {topic} {each}"})
+    messages.append({"role": "user", "content": f"{topic} {number}"})
+    reply = await stand.gateway.ask("chat", {"model": "many", "messages": messages}, headers)
+    assert reply.status == 200
+    return reply
+
+
+async def test_all_turns_of_a_conversation_go_where_the_first_went(
+    stand_builder: StandBuilder,
+) -> None:
+    async with spread(stand_builder) as stand:
+        for topic in ("teal", "lime", "rose"):
+            stand.chat.forget()
+            for number in range(8):
+                await turn(stand, number, topic=topic)
+            assert len(set(asked(stand))) == 1
+
+
+async def test_conversations_are_spread(stand_builder: StandBuilder) -> None:
+    async with spread(stand_builder) as stand:
+        for number in range(40):
+            await turn(stand, 0, topic=f"topic {number}")
+        assert set(asked(stand)) == set(TARGETS)
+
+
+async def test_a_session_that_the_client_names_stays(stand_builder: StandBuilder) -> None:
+    async with spread(stand_builder) as stand:
+        for number in range(8):
+            await turn(stand, 0, topic=f"t {number}", headers={"x-session-id": "s-1"})
+        assert len(set(asked(stand))) == 1
+
+
+async def test_it_can_be_switched_off(stand_builder: StandBuilder) -> None:
+    async with spread(stand_builder, sticky_session=False) as stand:
+        for number in range(30):
+            await turn(stand, number % 6 + 1)
+        assert len(set(asked(stand))) > 1
+
+
+async def test_a_conversation_moves_with_a_target_that_fails(stand_builder: StandBuilder) -> None:
+    async with spread(stand_builder) as stand:
+        await turn(stand, 0)
+        await turn(stand, 1)
+        [first] = set(asked(stand))
+        stand.chat.enqueue(Whole(chat_error("broken"), 500))
+        await turn(stand, 2)
+        second = asked(stand)[-1]
+        assert second != first
+        for number in range(3, 8):
+            await turn(stand, number)
+        assert set(asked(stand)[3:]) == {second}
+
+
+async def test_what_a_full_target_spills_comes_back(stand_builder: StandBuilder) -> None:
+    stand_builder.config["providers"] = config_of(stand_builder.providers, stand_builder.secrets)[
+        "providers"
+    ]
+    async with spread(stand_builder) as stand:
+        await turn(stand, 0)
+        await turn(stand, 1)
+        [bound] = set(asked(stand))
+        stand.gateway.config["providers"][bound]["maxConcurrency"] = 1
+        stand.gateway.write_config()
+
+        store = stand.gateway.app[CONFIG]
+        await until(lambda: store.current.config.providers[bound].max_concurrency == 1)
+        gate = asyncio.Event()
+        answers = healthy("chat")
+        stand.chat.enqueue(Until(gate), *answers(stand.chat.last))
+        other = asyncio.ensure_future(
+            stand.gateway.ask("chat", ask_body("chat", "x") | {"model": f"direct/{bound}/m"})
+        )
+        await stand.chat.arrived(3)
+        await turn(stand, 2)
+        assert asked(stand)[-1] != bound
+        gate.set()
+        await other
+        await turn(stand, 3)
+        assert asked(stand)[-1] == bound
+
+
+@pytest.mark.parametrize("sticky", [True, False])
+async def test_reasoning_goes_back_to_the_provider_that_can_read_it(
+    stand_builder: StandBuilder, sticky: bool
+) -> None:
+    """Clients of another format carry it in an envelope that names its provider."""
+
+    url = stand_builder.provider_config("messages")["api_base_url"]["messages"]
+    stand_builder.config["models"]["thinkers"] = {
+        "sticky_session": sticky,
+        "targets": [{"provider": name, "model": "m"} for name in TARGETS],
+    }
+    for name in TARGETS:
+        stand_builder.config["providers"][name] = {
+            "api_base_url": {"messages": f"{url}/{name}"},
+            "api_key": f"key-of-{name}-provider",
+        }
+    frames = [
+        message_start(),
+        block_start(0, {"type": "thinking", "thinking": "", "signature": ""}),
+        block_delta(0, {"type": "thinking_delta", "thinking": "Hm."}),
+        block_delta(0, {"type": "signature_delta", "signature": "c2lnbmF0dXJlLW9mLWl0"}),
+        block_stop(0),
+        block_start(1, {"type": "text", "text": ""}),
+        text_delta("Teal.", 1),
+        block_stop(1),
+        *message_end(),
+    ]
+    async with stand_builder.started() as stand:
+        provider = stand.provider("messages")
+        provider.enqueue(Head(), *map(Chunk, frames))
+        question: dict[str, Any] = {"role": "user", "content": "x"}
+        body = {"model": "thinkers", "input": [question], "stream": True, "store": False}
+        body["include"] = ["reasoning.encrypted_content"]
+        reply = await stand.gateway.ask("responses", body)
+        done = [each for each in reply.events() if each["type"] == "response.completed"]
+        output = done[0]["response"]["output"]
+        assert output[0]["encrypted_content"].startswith("gw1.")
+        first = provider.last.path.split("/")[2]
+        for number in range(6):
+            again = {**body, "input": [{"role": "user", "content": f"other {number}"}, *output]}
+            again["input"].append(question)
+            await stand.gateway.ask("responses", {**again, "stream": False})
+            assert provider.last.path.split("/")[2] == first
