@@ -107,7 +107,7 @@ def view(entry: Cooldown, now_ms: int) -> CooldownView:
         expiry=entry.until_ms,
         time_remaining_ms=max(0, entry.until_ms - now_ms),
         since=entry.since_ms,
-        hard=entry.hard,
+        hard=entry.is_hard(now_ms),
         cause=entry.cause,
         source=entry.source,
         failures=entry.failures,

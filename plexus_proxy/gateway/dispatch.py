@@ -186,7 +186,7 @@ class Dispatcher:
         if cooling is not None and cooling.cause == "stall":
             cooling = cooling if snapshot.stalls(candidate.provider).cooldown else None
         if cooling is None or candidate.provider.disable_cooldown:
-            cooldowns.abandoned(*candidate.key)
+            cooldowns.abandoned(*candidate.key, started_ms=attempt.started_ms)
         else:
             cooldowns.failed(
                 *candidate.key,
@@ -203,7 +203,7 @@ class Dispatcher:
         for attempt in exchange.attempts:
             attempt.slot.release()
             if attempt.ended is None:
-                self._cooldowns.abandoned(*attempt.candidate.key)
+                self._cooldowns.abandoned(*attempt.candidate.key, started_ms=attempt.started_ms)
 
     def _may_go_on(self, exchange: Exchange, snapshot: Snapshot) -> bool:
         """Whether there may be one more attempt, whatever is left to try."""
@@ -290,7 +290,7 @@ class Dispatcher:
     ) -> Reply:
         answer = await run(work, attempt, self._upstream, clock)
         attempt.first_content = exchange.note_first_content()
-        self._cooldowns.opened(*attempt.candidate.key)
+        self._cooldowns.opened(*attempt.candidate.key, started_ms=attempt.started_ms)
         self._allowances.note(attempt.candidate.provider_id, attempt.headers, _now_ms())
         return Reply(attempt, answer, work.client, clock)
 
@@ -376,11 +376,9 @@ class _Search:
             return Busy(words, reasons=reasons, retry_after_s=1)
         entries = [entry for _, entry in self._blocking]
         now_ms = _now_ms()
-        wait_ms = min(
-            entry.until_ms - now_ms if entry.hard else LAST_RESORT_MS for entry in entries
-        )
+        wait_ms = min(max(entry.hard_until_ms - now_ms, LAST_RESORT_MS) for entry in entries)
         wait_s = max(1.0, wait_ms / 1000)
-        if all(entry.hard and entry.cause in _ALLOWANCE for entry in entries):
+        if all(entry.is_hard(now_ms) and entry.cause in _ALLOWANCE for entry in entries):
             return NoAllowance(words, reasons=reasons, retry_after_s=wait_s)
         return NoCandidate(words, reasons=reasons, retry_after_s=wait_s)
 
@@ -425,14 +423,15 @@ class _Search:
 
     def _last_resort(self) -> tuple[Candidate, Slot] | None:
         """Of those that cool down softly the one that comes back first."""
-        soft = [(c, entry) for c, entry in self._blocking if not entry.hard]
+        now_ms = _now_ms()
+        soft = [(c, entry) for c, entry in self._blocking if not entry.is_hard(now_ms)]
         for candidate, entry in sorted(soft, key=lambda each: each[1].until_ms):
             if self._is_spent(candidate):
                 continue
             slot = self._places.take(_want(candidate))
             if slot is None:
                 continue
-            if self._cooldowns.probe(*candidate.key, _now_ms()):
+            if self._cooldowns.probe(*candidate.key, now_ms):
                 self._blocking.remove((candidate, entry))
                 return candidate, slot
             slot.release()

@@ -38,9 +38,13 @@ class Cooldown(Struct, frozen=True, kw_only=True, gc=False):
     failures: int
     """In a row."""
     cause: Cause
-    hard: bool
+    hard_until_ms: int
+    """Until then the target is not even probed."""
     source: Source
     message: str
+
+    def is_hard(self, now_ms: int) -> bool:
+        return self.hard_until_ms > now_ms
 
     @property
     def key(self) -> TargetKey:
@@ -66,13 +70,16 @@ class Cooldowns:
         return not self._entries
 
     def blocking(self, provider: str, model: str, now_ms: int) -> Cooldown | None:
-        """What keeps a target from being tried; None: it may be. Hard entries come first, then
-        the one that lasts longer."""
+        """What keeps a target from being tried; None: it may be. The one that is hard for longer
+        comes first, then the one that lasts longer."""
         found: Cooldown | None = None
         for entry in self._of(provider, model):
             if entry.until_ms <= now_ms and not self._is_probed(entry.key, now_ms):
                 continue
-            if found is None or (entry.hard, entry.until_ms) > (found.hard, found.until_ms):
+            if found is None or (entry.hard_until_ms, entry.until_ms) > (
+                found.hard_until_ms,
+                found.until_ms,
+            ):
                 found = entry
         return found
 
@@ -93,7 +100,10 @@ class Cooldowns:
         if entry is None:
             return self.admit(provider, model, now_ms)
         key = provider, model
-        if entry.hard or now_ms - self._last_resort.get(key, -LAST_RESORT_MS) < LAST_RESORT_MS:
+        if (
+            entry.is_hard(now_ms)
+            or now_ms - self._last_resort.get(key, -LAST_RESORT_MS) < LAST_RESORT_MS
+        ):
             return False
         self._last_resort[key] = now_ms
         return True
@@ -114,7 +124,7 @@ class Cooldowns:
         An attempt that began before the present entry was made tells of the same incident, and
         does not count as another failure. `initial_s` is the target's own first cooldown.
         """
-        self.abandoned(provider, model)
+        self.abandoned(provider, model, started_ms=started_ms)
         key = provider, "" if cooling.account_wide else model
         known = self._entries.get(key)
         same = known is not None and started_ms < known.since_ms
@@ -123,11 +133,17 @@ class Cooldowns:
         if seconds is None:
             return None
         until_ms = now_ms + int(seconds * 1000)
+        hard_until_ms = until_ms if cooling.hard else 0
         self._open.discard(key)
         if known is not None and known.until_ms >= until_ms:
-            if same:
+            if same and known.hard_until_ms >= hard_until_ms:
                 return known
-            entry = structs.replace(known, failures=failures, since_ms=now_ms)
+            entry = structs.replace(
+                known,
+                failures=failures,
+                since_ms=known.since_ms if same else now_ms,
+                hard_until_ms=max(known.hard_until_ms, hard_until_ms),
+            )
         else:
             entry = Cooldown(
                 provider=provider,
@@ -136,18 +152,19 @@ class Cooldowns:
                 since_ms=known.since_ms if known is not None and same else now_ms,
                 failures=failures,
                 cause=cooling.cause,
-                hard=cooling.hard or (known is not None and known.hard and known.until_ms > now_ms),
+                hard_until_ms=max(known.hard_until_ms if known else 0, hard_until_ms),
                 source=cooling.source,
                 message=cooling.message,
             )
         self._put(entry)
         return entry
 
-    def opened(self, provider: str, model: str) -> None:
-        """An attempt has brought content: a half-open target is free for all."""
+    def opened(self, provider: str, model: str, *, started_ms: int | None = None) -> None:
+        """An attempt has brought content: a half-open target that it probes is free for all.
+        `started_ms`: None for the probe itself."""
         if self._entries:
             for entry in self._of(provider, model):
-                if self._probing.pop(entry.key, None) is not None:
+                if self._report(entry.key, started_ms):
                     self._open.add(entry.key)
 
     def succeeded(self, provider: str, model: str, *, started_ms: int) -> None:
@@ -159,10 +176,20 @@ class Cooldowns:
                 if started_ms >= over_ms:
                     self._take_away(entry.key)
 
-    def abandoned(self, provider: str, model: str) -> None:
-        """An attempt has ended without saying anything about its target."""
-        for key in ((provider, model), (provider, "")):
-            self._probing.pop(key, None)
+    def abandoned(self, provider: str, model: str, *, started_ms: int | None = None) -> None:
+        """An attempt has ended without saying anything about its target; if it was the probe, the
+        next one may be. `started_ms`: None for the probe itself."""
+        if self._probing:
+            for key in ((provider, model), (provider, "")):
+                self._report(key, started_ms)
+
+    def _report(self, key: TargetKey, started_ms: int | None) -> bool:
+        """Whether an attempt is the probe of a half-open target, which then is over."""
+        since_ms = self._probing.get(key)
+        if since_ms is None or (started_ms is not None and started_ms < since_ms):
+            return False
+        del self._probing[key]
+        return True
 
     def quota_recovered(self, provider: str) -> None:
         """The provider is known to have allowance again."""
@@ -173,7 +200,9 @@ class Cooldowns:
         self._end(provider, _OF_CREDENTIAL)
 
     def take_out(self, provider: str, model: str, until_ms: int, now_ms: int) -> Cooldown:
-        """The operator wants a target left alone."""
+        """The operator wants a target left alone, at least until then."""
+        known = self._entries.get((provider, model))
+        until_ms = max(until_ms, known.until_ms if known else 0)
         entry = Cooldown(
             provider=provider,
             model=model,
@@ -181,7 +210,7 @@ class Cooldowns:
             since_ms=now_ms,
             failures=0,
             cause="operator",
-            hard=True,
+            hard_until_ms=until_ms,
             source="default",
             message="",
         )

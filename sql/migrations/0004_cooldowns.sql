@@ -7,7 +7,7 @@ CREATE TABLE cooldowns (
     since_ms BIGINT NOT NULL,
     failures BIGINT NOT NULL,
     cause TEXT NOT NULL,
-    hard BOOLEAN NOT NULL,
+    hard_until_ms BIGINT NOT NULL,
     source TEXT NOT NULL,
     message TEXT NOT NULL,
     PRIMARY KEY (provider, model)

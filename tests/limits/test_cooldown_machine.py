@@ -19,11 +19,13 @@ Key = tuple[str, str]
 class Known:
     """What must hold of one entry."""
 
-    def __init__(self, until_ms: int, since_ms: int, failures: int, hard: bool, own: bool) -> None:
+    def __init__(
+        self, until_ms: int, since_ms: int, failures: int, hard_ms: int, own: bool
+    ) -> None:
         self.until_ms = until_ms
         self.since_ms = since_ms
         self.failures = failures
-        self.hard = hard
+        self.hard_ms = hard_ms
         self.own = own
         """The operator's."""
         self.probed_ms: int | None = None
@@ -45,6 +47,9 @@ class CooldownMachine(RuleBasedStateMachine):
     def of(self, at: Key) -> list[Known]:
         keys = (at, (at[0], ""))
         return [self.known[key] for key in keys if key in self.known]
+
+    def any_hard(self, entries: list[Known]) -> bool:
+        return any(known.hard_ms > self.now_ms for known in entries)
 
     def begin(self, at: Key) -> None:
         for known in self.of(at):
@@ -71,7 +76,8 @@ class CooldownMachine(RuleBasedStateMachine):
         started_ms = self.now_ms - ago_ms
         entry = self.cooldowns.failed(*at, told, POLICY, started_ms=started_ms, now_ms=self.now_ms)
         for known in self.of(at):
-            known.probed_ms = None
+            if known.probed_ms is not None and started_ms >= known.probed_ms:
+                known.probed_ms = None
         key = at[0], "" if wide else at[1]
         known = self.known.get(key)
         same = known is not None and started_ms < known.since_ms
@@ -84,11 +90,11 @@ class CooldownMachine(RuleBasedStateMachine):
         assert entry.key == key
         assert entry.failures == count, "the same incident counts once, another one counts"
         if known is None:
-            known = self.known[key] = Known(0, self.now_ms, count, False, False)
-        was_hard = known.hard and known.until_ms > self.now_ms
+            known = self.known[key] = Known(0, self.now_ms, count, 0, False)
+        if hard:
+            known.hard_ms = max(known.hard_ms, self.now_ms + length_ms)
         if self.now_ms + length_ms > known.until_ms:
             known.until_ms = self.now_ms + length_ms
-            known.hard = hard or was_hard
             known.own = False
         known.failures = count
         known.since_ms = known.since_ms if same else self.now_ms
@@ -110,13 +116,13 @@ class CooldownMachine(RuleBasedStateMachine):
             assert found
             self.begin(at)
         elif found:
-            assert not any(known.hard for known in blocking), "what is hard is never probed"
+            assert not self.any_hard(blocking), "what is hard is never probed"
             last_ms = self.resort_ms.get(at)
             assert last_ms is None or self.now_ms - last_ms >= 1000
             self.resort_ms[at] = self.now_ms
         else:
             soon = self.now_ms - self.resort_ms.get(at, 0) < 1000
-            assert soon or any(known.hard for known in blocking)
+            assert soon or self.any_hard(blocking)
 
     @rule(at=targets)
     def opened(self, at: Key) -> None:
@@ -149,15 +155,18 @@ class CooldownMachine(RuleBasedStateMachine):
     def taken_out(self, key: Key, ms: int) -> None:
         self.cooldowns.take_out(*key, self.now_ms + ms, self.now_ms)
         before = self.known.get(key)
-        known = self.known[key] = Known(self.now_ms + ms, self.now_ms, 0, True, True)
+        until_ms = max(self.now_ms + ms, before.until_ms if before else 0)
+        known = self.known[key] = Known(until_ms, self.now_ms, 0, until_ms, True)
         known.probed_ms = before.probed_ms if before else None
 
     @invariant()
     def exactly_what_is_known_blocks(self) -> None:
         assert set(self.cooldowns.keys()) == set(self.known)
-        active = {entry.key: entry.hard for entry in self.cooldowns.active(self.now_ms)}
+        active = {e.key: e.is_hard(self.now_ms) for e in self.cooldowns.active(self.now_ms)}
         assert active == {
-            key: known.hard for key, known in self.known.items() if known.until_ms > self.now_ms
+            key: known.hard_ms > self.now_ms
+            for key, known in self.known.items()
+            if known.until_ms > self.now_ms
         }
         for at in TARGETS:
             blocked = any(known.blocks(self.now_ms) for known in self.of(at))

@@ -114,7 +114,7 @@ async def test_no_process_shortens_what_another_wrote(database: Database) -> Non
     entry = (await known(database)).entry(KEY)
     assert entry is not None
     assert entry.until_ms == longer.until_ms
-    assert entry.hard
+    assert entry.hard_until_ms == longer.until_ms
 
 
 async def test_a_failure_that_is_newer_than_the_end_is_kept(database: Database) -> None:

@@ -111,13 +111,31 @@ def test_a_shorter_time_does_not_shorten() -> None:
     assert entry.failures == 2
 
 
-def test_a_hard_time_stays_hard_when_it_gets_longer() -> None:
+def test_a_hard_time_stays_hard_when_more_is_added_to_it() -> None:
     cooldowns = Cooldowns()
     fail(cooldowns, 0, cooling(hard=True, seconds=5))
-    entry = fail(cooldowns, 1000, cooling(seconds=600))
-    assert entry is not None
-    assert entry.hard
-    assert not cooldowns.probe("p", "m", 2000)
+    fail(cooldowns, 1000, cooling(seconds=600))
+    assert not cooldowns.probe("p", "m", 4000)
+    assert cooldowns.probe("p", "m", 5000)
+
+
+def test_a_hard_time_within_a_soft_one_is_kept() -> None:
+    cooldowns = Cooldowns()
+    fail(cooldowns, 0, cooling(seconds=600))
+    fail(cooldowns, 1000, cooling(hard=True, seconds=30))
+    assert not cooldowns.probe("p", "m", 30_000)
+    assert cooldowns.probe("p", "m", 31_000)
+
+
+def test_only_the_probe_itself_ends_a_probe() -> None:
+    cooldowns = Cooldowns()
+    fail(cooldowns, 0, cooling(seconds=10))
+    assert cooldowns.admit("p", "m", 20_000)
+    cooldowns.abandoned("p", "m", started_ms=5000)  # an older attempt ends
+    cooldowns.opened("p", "m", started_ms=5000)
+    assert not cooldowns.admit("p", "m", 21_000)
+    cooldowns.opened("p", "m", started_ms=20_000)
+    assert cooldowns.admit("p", "m", 21_000)
 
 
 @pytest.mark.parametrize("key", ["m", "a/b", "a:b", "gpt-4"])
