@@ -11,6 +11,7 @@ from support.fake_provider import Chunk, FakeProvider, Flood, Hang, Head, Step, 
 from support.gateway import FORMATS, PAIRS, PATHS, PROVIDERS, Stand, ask_body
 from support.waiting import until
 
+from plexus_proxy.limits.concurrency import PLACES
 from plexus_proxy.upstream import stall
 
 OPENING = {fmt: VOICES[fmt].opening() for fmt in FORMATS}
@@ -54,9 +55,11 @@ async def _assert_cut(provider: FakeProvider, left_at: float) -> None:
 
 
 async def _assert_nothing_open(stand: Stand) -> None:
-    """No connection is held any more: none to a provider, none to a client that has left."""
+    """Nothing is held any more: no connection to a provider or a client that has left, no place
+    at a target."""
     await until(lambda: not any(each.connections for each in stand.providers.values()))
     await until(lambda: not stand.gateway.open_requests)
+    assert stand.gateway.app[PLACES].active() == {}
 
 
 SILENCES: dict[str, tuple[Step, ...]] = {
@@ -103,6 +106,22 @@ async def test_leaving_in_mid_stream_cancels_it_and_keeps_what_is_known(
         assert (row["input_tokens"], row["cache_read_tokens"]) == (17, 4)
     else:
         assert row["input_tokens"] > 0
+    await _assert_nothing_open(stand)
+
+
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+async def test_leaving_after_the_last_token_cancels_what_is_left(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    """All has been said, but the provider does not end the stream."""
+    provider = stand.provider(upstream)
+    voice = VOICES[upstream]
+    provider.enqueue(Head(), *map(Chunk, voice.frames()[: voice.before_text + 3]), Hang())
+    await _leave_stream(stand, fmt, ask_body(fmt, upstream, stream=True))
+    await _assert_cut(provider, time.monotonic())
+    row = await stand.gateway.row()
+    assert row["status"] == "cancelled"
+    assert row["output_tokens"] > 0
     await _assert_nothing_open(stand)
 
 

@@ -12,9 +12,11 @@ from support.fake_provider import Chunk, Drop, Hang, Head, Pause, Received, Step
 from support.gateway import FORMATS, Stand, ask_body
 from support.waiting import until
 
+from plexus_proxy.limits.concurrency import PLACES
+
 pytestmark = pytest.mark.long
 
-ROUNDS = 40
+ROUNDS = 400
 CLIENTS = 25
 GROWTH_BYTES = 4_000_000
 
@@ -60,7 +62,7 @@ async def _one(stand: Stand, dice: random.Random) -> bool:
 
 
 @pytest.mark.timeout(900)
-async def test_thousands_of_broken_requests_leave_no_connection_task_or_memory(
+async def test_ten_thousand_broken_requests_leave_no_connection_task_place_or_memory(
     stand: Stand,
 ) -> None:
     dice = random.Random(7)
@@ -89,6 +91,7 @@ async def test_thousands_of_broken_requests_leave_no_connection_task_or_memory(
     tracemalloc.stop()
     assert after - before < GROWTH_BYTES
     assert len(asyncio.all_tasks()) <= tasks + 20
+    assert stand.gateway.app[PLACES].active() == {}
     rows = await stand.gateway.rows(answered, timeout=30)
     assert (ROUNDS * CLIENTS) / 2 < len(rows) <= (ROUNDS + 5) * CLIENTS
     assert {row["status"] for row in rows} <= {"success", "error", "cancelled"}
