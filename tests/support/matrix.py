@@ -64,7 +64,12 @@ def builder_of(folder: Path, upstream: FakeProvider) -> StandBuilder:
     their one database."""
     builder = StandBuilder(folder, dict.fromkeys(FORMATS, upstream))
     builder.config["providers"] = {
-        fmt: {"api_base_url": {fmt: upstream.url}, "api_key": "k", "models": {MODELS[fmt]: {}}}
+        fmt: {
+            "api_base_url": {fmt: upstream.url},
+            "api_key": "k",
+            "models": {MODELS[fmt]: {}},
+            "disable_cooldown": True,  # each failure of a test is its own
+        }
         for fmt in FORMATS
     }
     builder.config["models"] = {
