@@ -42,11 +42,13 @@ async def test_what_cools_down_is_listed_with_its_exact_ids(api: Api) -> None:
     assert (first["failures"], first["reason"]) == (1, "Overloaded")
 
 
+@pytest.mark.pitfall("B85")
 async def test_a_provider_without_cooldowns_is_not_listed(api: Api) -> None:
     cool(api, "chatty", "up-chat")  # its config says disable_cooldown
     assert await listed(api) == []
 
 
+@pytest.mark.pitfall("B78", "B79")
 async def test_exactly_one_is_cleared(api: Api) -> None:
     for model in MODELS:
         cool(api, "acme/eu:1", model)

@@ -89,7 +89,7 @@ async def test_leaving_while_the_upstream_is_silent_cancels_it(
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
-@pytest.mark.pitfall("P123")
+@pytest.mark.pitfall("P123", "B66")
 async def test_leaving_in_mid_stream_cancels_it_and_keeps_what_is_known(
     stand: Stand, fmt: str, upstream: str
 ) -> None:

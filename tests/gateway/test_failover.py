@@ -162,6 +162,26 @@ async def test_a_failed_target_is_left_alone_by_the_next_request(
         assert (entry["provider"], entry["model"], entry["failures"]) == ("one", "m", 1)
 
 
+@pytest.mark.pitfall("B75")
+async def test_a_target_that_begins_to_cool_meanwhile_is_left_out(
+    stand_builder: StandBuilder,
+) -> None:
+    pair(stand_builder, "one", "two", "three")
+    stand_builder.config["models"]["second"] = {"targets": [{"provider": "two", "model": "m"}]}
+    async with started(stand_builder) as stand:
+        gate = asyncio.Event()
+        stand.chat.enqueue(Until(gate), BROKEN)
+        first = asyncio.ensure_future(ask(stand))
+        await stand.chat.arrived()
+        stand.chat.enqueue(BROKEN)
+        assert (await ask(stand, "second")).status == 500
+        gate.set()
+        assert (await first).status == 200
+        assert paths(stand) == ["one", "two", "three"]
+        row = (await stand.gateway.rows(2))[0]
+        assert tried(row) == [("one", "failed"), ("two", "skipped"), ("three", "success")]
+
+
 async def test_a_cooling_single_target_is_probed_once_a_second(stand_builder: StandBuilder) -> None:
     pair(stand_builder, "one")
     async with started(stand_builder) as stand:
@@ -278,6 +298,7 @@ async def test_who_waits_too_long_or_behind_too_many_is_told(stand_builder: Stan
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.pitfall("B70")
 async def test_a_client_that_leaves_gives_its_place_back(
     stand_builder: StandBuilder, stream: bool
 ) -> None:
@@ -301,6 +322,7 @@ async def test_a_client_that_leaves_gives_its_place_back(
 
 
 @pytest.mark.provider_breaks_grammar
+@pytest.mark.pitfall("B69")
 async def test_a_stream_that_begins_too_late_is_left_for_another(
     stand_builder: StandBuilder,
 ) -> None:

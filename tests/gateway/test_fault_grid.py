@@ -325,6 +325,7 @@ async def assert_nothing_held(grid: Grid) -> None:
 
 @pytest.mark.provider_breaks_grammar
 @pytest.mark.parametrize(("name", "fmt", "stream"), GRID)
+@pytest.mark.pitfall("B68", "B72", "B73", "B74", "B80", "B81", "B82", "B83", "B87")
 async def test_a_fault_before_the_first_content_moves_on_if_another_may_do_better(
     tmp_path: Path,
     fakes: tuple[FakeProvider, FakeProvider],
@@ -396,6 +397,7 @@ LATE: dict[str, tuple[Sequence[Step], str, str]] = {
 @pytest.mark.provider_breaks_grammar
 @pytest.mark.parametrize("fmt", CLIENTS)
 @pytest.mark.parametrize("name", LATE)
+@pytest.mark.pitfall("P119")
 async def test_a_fault_after_the_first_content_is_told_in_band_and_never_retried(
     tmp_path: Path, fakes: tuple[FakeProvider, FakeProvider], name: str, fmt: str
 ) -> None:

@@ -181,7 +181,7 @@ SHAPES: dict[str, tuple[bytes, dict[str, str]]] = {
 @pytest.mark.parametrize(("fmt", "upstream"), SOME_PAIRS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("status", [400, 500])
-@pytest.mark.pitfall("P121")
+@pytest.mark.pitfall("P121", "B76")
 async def test_an_error_in_any_shape_becomes_an_error_a_client_can_read(
     stand: Stand, fmt: str, upstream: str, shape: str, status: int
 ) -> None:

@@ -80,9 +80,10 @@ async def test_what_a_provider_refuses_is_refused(
         await ask(matrix.sdks, client, f"to-{provider}", stream=stream)
     error: Any = caught.value
     assert (error.code if client == "gemini" else error.status_code) == told
-    assert MESSAGE in str(error)
+    assert (MESSAGE in str(error)) is (status != 401)
     row = await matrix.stand.gateway.row()
     assert (row["status"], row["attempts"][0]["http_status"]) == ("error", status)
+    assert row["error_message"] == MESSAGE
 
 
 BEGUN = Case("begun", (Text("Once upon a time"),))
