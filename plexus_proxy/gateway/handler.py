@@ -168,14 +168,12 @@ class Gateway:
         headers["x-accel-buffering"] = "no"
         client = ClientStream(request, headers)
         exchange.http_status = 200
-        await client.start(primed.head)
         await self._pour(reply, primed, client, keepalive, exchange, snapshot)
         while isinstance(relay, Resumable) and relay.broken:
             more = await self._resumed(relay, request, exchange, snapshot)
             if more is None or not isinstance(more.answer, Primed):
                 client.write(relay.give_up())
                 break
-            client.write(more.answer.head)
             await self._pour(more, more.answer, client, keepalive, exchange, snapshot)
         exchange.error = relay.fault
         return await client.finish()
@@ -189,11 +187,12 @@ class Gateway:
         exchange: Exchange,
         snapshot: Snapshot,
     ) -> None:
-        """What is left of an answer whose beginning has been sent."""
+        """An answer, or what goes on with one: its head, then the rest as it comes."""
         relay, answer, attempt = primed.relay, primed.answer, reply.attempt
         provider = attempt.candidate.provider
         keep = partial(self._keep, exchange)
         try:
+            await client.start(primed.head)
             if answer is not None:
                 pump = Pump(
                     relay,

@@ -39,7 +39,10 @@ class ClientStream:
             self._response.enable_chunked_encoding()
 
     async def start(self, head: bytes) -> None:
-        """Send status, headers and the first bytes in one write."""
+        """Send status, headers and the first bytes in one write; later, just more bytes."""
+        if self._response.prepared:
+            self.write(head)
+            return
         await self._response.prepare(self._request)
         await self._response.write(head)
 
