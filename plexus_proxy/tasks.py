@@ -39,13 +39,16 @@ async def running(work: Coroutine[Any, Any, Any], *, name: str) -> AsyncGenerato
 
 @asynccontextmanager
 async def every(
-    seconds: float, job: Callable[[], Awaitable[None]], *, name: str
+    seconds: float, job: Callable[[], Awaitable[None]], *, name: str, first_s: float | None = None
 ) -> AsyncGenerator[None]:
-    """Call `job` every `seconds` while the context lasts; a failing round is logged."""
+    """Call `job` every `seconds` while the context lasts, for the first time after `first_s` if
+    that is given; a failing round is logged."""
 
     async def rounds() -> None:
+        wait_s = seconds if first_s is None else first_s
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(wait_s)
+            wait_s = seconds
             try:
                 await job()
             except Exception:

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from plexus_proxy import tasks
 from plexus_proxy.db.database import Database, Unavailable
 
+FIRST_S = 2.0
+"""A process that is restarted often would otherwise never come to its first round."""
 _RELEASE_S = 0.4
 
 
@@ -63,7 +65,8 @@ async def every_once(
     seconds: float,
     job: Callable[[], Awaitable[None]],
 ) -> AsyncGenerator[None]:
-    """Like `tasks.every`, in one process of all that call it: the one that holds lease `name`.
+    """Like `tasks.every`, in one process of all that call it: the one that holds lease `name`. The
+    first round comes soon after the start.
 
     When it stops another takes over at its next round; when it dies, after two rounds' time.
     """
@@ -79,7 +82,7 @@ async def every_once(
             await renew()
 
     try:
-        async with tasks.every(seconds, round_, name=name):
+        async with tasks.every(seconds, round_, name=name, first_s=min(FIRST_S, seconds)):
             yield
     finally:
         await tasks.at_most(_RELEASE_S, leases.release(name), name=f"{name}: release the lease")
