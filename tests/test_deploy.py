@@ -7,9 +7,13 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
+from jsonschema import FormatChecker, ValidationError, validate
 
 from plexus_proxy.api.health import routes
-from plexus_proxy.config.model import Shutdown
+from plexus_proxy.config.load import load
+from plexus_proxy.config.model import Limits, Shutdown
+from plexus_proxy.settings import DEFAULT_PORT
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 MANIFESTS = ("kubernetes.yaml", "kubernetes-single.yaml")
@@ -38,6 +42,37 @@ def test_every_manifest_is_valid_to_the_letter(name: str, version: str) -> None:
         kubernetes_validate.validate(document, version, strict=True)
 
 
+@pytest.mark.parametrize("name", COMPOSE)
+def test_every_compose_file_is_valid_to_the_letter(name: str) -> None:
+    schema = get_builtin_schema("vendor.compose-spec")
+    [document] = documents(name)
+    validate(document, schema, format_checker=FormatChecker())
+    document["services"]["plexus"]["restrat"] = "always"
+    with pytest.raises(ValidationError, match="restrat"):
+        validate(document, schema)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_config_in_a_manifest_runs_on_the_secrets_it_names(name: str) -> None:
+    text = of_kind(name, "Secret")["stringData"]["plexus.yaml"]
+    named = set(re.findall(r"\$\{(\w+)\}", text))
+    told = set(re.findall(r"--from-literal=(\w+)=", (DEPLOY / name).read_text()))
+    assert named <= told
+    secrets = {each: f"{each}-0123456789abcdef0123456789abcdef" for each in told}
+    assert load(text, secrets, loopback=False)[1] == []
+    assert load(text, {}, loopback=False)[0] is None  # nothing to log in with stands in the file
+
+
+def test_replicas_get_their_database_from_a_secret() -> None:
+    [container] = pod("kubernetes.yaml")["containers"]
+    [source] = container["envFrom"]
+    secret = source["secretRef"]["name"]
+    header = (DEPLOY / "kubernetes.yaml").read_text()
+    assert f"create secret generic {secret} " in header
+    assert "--from-literal=DATABASE_URL=postgres://" in header
+    assert "DATABASE_URL" not in {each["name"] for each in container["env"]}
+
+
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_probes_ask_what_is_served(name: str) -> None:
     [container] = pod(name)["containers"]
@@ -47,6 +82,7 @@ def test_probes_ask_what_is_served(name: str) -> None:
         asked = container[probe]["httpGet"]
         assert asked["path"] in served
         assert asked["port"] in (port["containerPort"], port.get("name"))
+    assert port["containerPort"] == DEFAULT_PORT
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
@@ -66,6 +102,15 @@ def test_pods_may_do_little(name: str) -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_a_pod_still_serves_while_its_address_is_removed() -> None:
+    [container] = pod("kubernetes.yaml")["containers"]
+    assert float(container["lifecycle"]["preStop"]["exec"]["command"][1]) > 0
+    [spread] = pod("kubernetes.yaml")["topologySpreadConstraints"]
+    deployment = of_kind("kubernetes.yaml", "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert spread["labelSelector"]["matchLabels"] == labels
 
 
 def test_replicas_come_before_others_go() -> None:
@@ -96,10 +141,11 @@ def test_no_secret_stands_in_a_file(name: str) -> None:
 @pytest.mark.parametrize("name", COMPOSE)
 def test_containers_stop_as_slowly_as_they_need(name: str) -> None:
     [file] = documents(name)
-    gateway = file["services"]["plexus"]
-    minutes = int(re.fullmatch(r"(\d+)m", gateway["stop_grace_period"])[1])  # type: ignore[index]
-    assert minutes * 60 > NEEDED_S
-    assert gateway["read_only"] is True
+    services = file["services"]
+    for each in services.keys() & {"plexus", "front"}:
+        minutes = int(services[each]["stop_grace_period"].removesuffix("m"))
+        assert minutes * 60 > NEEDED_S
+    assert services["plexus"]["read_only"] is True
 
 
 def test_the_front_holds_no_stream_back() -> None:
@@ -111,3 +157,11 @@ def test_the_front_holds_no_stream_back() -> None:
     assert re.search(r"^\s*proxy_buffering off;", front, re.M)
     [read_s] = re.findall(r"proxy_read_timeout (\d+)s", front)
     assert int(read_s) > 3600
+    [size_m] = re.findall(r"client_max_body_size (\d+)m", front)
+    assert int(size_m) << 20 >= Limits().body_bytes  # too large is for the gateway to say
+    for line in (
+        "proxy_http_version 1.1;",
+        'proxy_set_header Connection "";',
+        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+    ):
+        assert line in front
