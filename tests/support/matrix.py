@@ -6,9 +6,7 @@ swept clean. Its tests run on the module's loop:
     pytestmark = pytest.mark.asyncio(loop_scope="module")
 """
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,9 @@ from support.gateway import Reply, Stand, StandBuilder, reply_of
 from support.sdks import Sdks, sdks_of
 from support.strict_provider import MODELS, problems, refusal
 
+from plexus_proxy.db.database import DATABASE
 from plexus_proxy.usage.recorder import RECORDER
+from plexus_proxy.usage.store import UsageStore
 
 FORMATS = ("chat", "messages", "responses", "gemini")
 PATHS = {
@@ -99,10 +99,7 @@ async def matrix(shared_matrix: Matrix) -> AsyncIterator[Matrix]:
     upstream.forget()
     upstream.strict = refusal
     await gateway.app[RECORDER].flush()
-    with closing(sqlite3.connect(gateway.database_file)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("DELETE FROM usage")
-        connection.commit()
+    await UsageStore(gateway.app[DATABASE]).delete_all()
     yield shared_matrix
     if upstream.strict is not None:
         illegal = [found for each in upstream.requests if (found := problems(each))]
