@@ -140,6 +140,7 @@ class Dispatcher:
     ) -> Reply | None:
         """Go on with an answer that was cut off, at a target that was not tried yet and takes the
         beginning of an answer. None if there is none; then `cut` has to give up."""
+        exchange.wait_again()
         tried = {attempt.candidate.key for attempt in exchange.attempts}
         left = tuple(
             each for each in route.candidates if each.key not in tried and _takes_beginning(each)
@@ -212,7 +213,7 @@ class Dispatcher:
             failover.enabled
             and len({attempt.candidate.key for attempt in exchange.attempts})
             < failover.max_attempts
-            and exchange.age_s < failover.deadline_s
+            and exchange.waiting_s < failover.deadline_s
             and self._budget.take(
                 failover.retry_budget, failover.min_retries_per_s, time.monotonic()
             )
@@ -277,7 +278,7 @@ class Dispatcher:
         limits = snapshot.timeouts(candidate.provider)
         first_bytes_s = snapshot.stalls(candidate.provider).ttfb_s if call.stream else None
         if exchange.attempts:
-            left_s = max(0.0, snapshot.config.failover.deadline_s - exchange.age_s)
+            left_s = max(0.0, snapshot.config.failover.deadline_s - exchange.waiting_s)
             clock = PhaseClock(limits, now, latest=now + left_s, first_bytes_s=first_bytes_s)
         else:
             clock = PhaseClock(limits, now, first_bytes_s=first_bytes_s)

@@ -49,6 +49,7 @@ class Exchange:
     __slots__ = (
         "_started",
         "_started_at_ms",
+        "_waiting_since",
         "answered",
         "attempts",
         "call",
@@ -71,7 +72,7 @@ class Exchange:
     def __init__(
         self, client_format: str, request_id: str, headers: Mapping[str, str], peer: str | None
     ) -> None:
-        self._started = time.monotonic()
+        self._started = self._waiting_since = time.monotonic()
         self._started_at_ms = time.time_ns() // 1_000_000
         self.client_format = client_format
         self.request_id = request_id
@@ -96,9 +97,13 @@ class Exchange:
         self.first_content: float | None = None
 
     @property
-    def age_s(self) -> float:
-        """Time since the request came."""
-        return time.monotonic() - self._started
+    def waiting_s(self) -> float:
+        """How long the client has been waiting for an answer, or for the rest of one."""
+        return time.monotonic() - self._waiting_since
+
+    def wait_again(self) -> None:
+        """The answer was cut off."""
+        self._waiting_since = time.monotonic()
 
     def note_first_content(self) -> float:
         """It has come now. The first one counts; returns the time."""

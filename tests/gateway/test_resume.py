@@ -14,7 +14,7 @@ from support.answers import (
     message_start,
     text_delta,
 )
-from support.fake_provider import Chunk, Drop, Hang, Head, Step, Whole
+from support.fake_provider import Chunk, Drop, Hang, Head, Pause, Step, Whole
 from support.gateway import (
     FORMATS,
     PROVIDERS,
@@ -167,6 +167,19 @@ async def test_it_may_go_on_twice(stand_builder: StandBuilder) -> None:
         reply = await stand.gateway.ask("messages", body)
         assert spoken_text("messages", reply.events()) == WHOLE
         read_stream("messages", reply.body)
+
+
+@pytest.mark.provider_breaks_grammar
+async def test_a_long_answer_has_as_much_time_to_go_on_as_a_short_one(
+    stand_builder: StandBuilder,
+) -> None:
+    stand_builder.config["failover"] = {"deadline_s": 0.2}
+    async with resuming(stand_builder, "chat", "messages") as stand:
+        stand.provider("chat").enqueue(*beginning("chat", Pause(0.28), Drop()))
+        stand.provider("messages").enqueue(Head(), *map(Chunk, VOICES["messages"].frames(REST)))
+        body = ask_body("chat", "x", stream=True) | {"model": "long"}
+        reply = await stand.gateway.ask("chat", body)
+        assert spoken_text("chat", reply.events()) == WHOLE
 
 
 @pytest.mark.provider_breaks_grammar
