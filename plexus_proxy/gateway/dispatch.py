@@ -291,8 +291,11 @@ class Dispatcher:
     ) -> Reply:
         answer = await run(work, attempt, self._upstream, clock)
         attempt.first_content = exchange.note_first_content()
-        self._cooldowns.opened(*attempt.candidate.key, started_ms=attempt.started_ms)
-        self._allowances.note(attempt.candidate.provider_id, attempt.headers, _now_ms())
+        key, cooldowns = attempt.candidate.key, self._cooldowns
+        cooldowns.opened(*key, started_ms=attempt.started_ms)
+        left = self._allowances.note(key[0], attempt.headers, _now_ms())
+        if left and not cooldowns.idle:
+            cooldowns.quota_recovered(*key, started_ms=attempt.started_ms)
         return Reply(attempt, answer, work.client, clock)
 
 

@@ -46,12 +46,14 @@ class Allowances:
     def __init__(self) -> None:
         self._known: dict[str, Allowance] = {}
 
-    def note(self, provider: str, headers: Mapping[str, str], now_ms: int) -> None:
-        """`headers` of an answer have lower-case names."""
+    def note(self, provider: str, headers: Mapping[str, str], now_ms: int) -> float | None:
+        """The share that is left, if they tell; `headers` of an answer have lower-case names."""
         windows = sorted(read_windows(headers, now_ms / 1000))
-        if windows:
-            share_left, resets_at_s = windows[0]
-            self._known[provider] = Allowance(share_left, int(resets_at_s * 1000), now_ms)
+        if not windows:
+            return None
+        share_left, resets_at_s = windows[0]
+        self._known[provider] = Allowance(share_left, int(resets_at_s * 1000), now_ms)
+        return share_left
 
     def of(self, provider: str, now_ms: int) -> Allowance | None:
         """What is left now: all, once the window has begun anew."""

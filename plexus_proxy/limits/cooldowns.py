@@ -191,13 +191,26 @@ class Cooldowns:
         del self._probing[key]
         return True
 
-    def quota_recovered(self, provider: str) -> None:
-        """The provider is known to have allowance again."""
-        self._end(provider, _OF_ALLOWANCE)
+    def quota_recovered(
+        self, provider: str, model: str | None = None, *, started_ms: int | None = None
+    ) -> None:
+        """The provider is known to have allowance again: for all its models, or for one and what
+        concerns the account. `started_ms`: when the attempt began that has told so; what was noted
+        after it stays."""
+        for entry in [*self._entries.values()]:
+            if (
+                entry.provider == provider
+                and entry.cause in _OF_ALLOWANCE
+                and (model is None or entry.model in ("", model))
+                and (started_ms is None or started_ms >= entry.since_ms)
+            ):
+                self._take_away(entry.key)
 
     def credential_changed(self, provider: str) -> None:
         """The operator has changed how we sign in there."""
-        self._end(provider, _OF_CREDENTIAL)
+        for entry in [*self._entries.values()]:
+            if entry.provider == provider and entry.cause in _OF_CREDENTIAL:
+                self._take_away(entry.key)
 
     def take_out(self, provider: str, model: str, until_ms: int, now_ms: int) -> Cooldown:
         """The operator wants a target left alone, at least until then."""
@@ -255,11 +268,6 @@ class Cooldowns:
     def _is_probed(self, key: TargetKey, now_ms: int) -> bool:
         since_ms = self._probing.get(key)
         return since_ms is not None and now_ms - since_ms < PROBE_MS
-
-    def _end(self, provider: str, causes: frozenset[Cause]) -> None:
-        for key, entry in list(self._entries.items()):
-            if key[0] == provider and entry.cause in causes:
-                self._take_away(key)
 
     def _put(self, entry: Cooldown) -> None:
         self._open.discard(entry.key)

@@ -238,6 +238,33 @@ async def test_a_new_key_ends_what_the_old_one_was_refused_for(stand_builder: St
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize(("left", "status"), [("7", 200), ("0", 429)])
+async def test_an_answer_that_tells_of_new_allowance_ends_the_wait_for_it(
+    stand_builder: StandBuilder, left: str, status: int
+) -> None:
+    pair(stand_builder, "one")
+    told = {
+        "content-type": "text/event-stream",
+        "x-ratelimit-limit-requests": "10",
+        "x-ratelimit-remaining-requests": left,
+        "x-ratelimit-reset-requests": "1m",
+    }
+    async with started(stand_builder) as stand:
+        stand.chat.enqueue(Whole(chat_error("used up"), 429, {"retry-after": "4000"}))
+        assert (await ask(stand)).status == 429
+        end = asyncio.Event()
+        frames = chat_frames()
+        steps: list[Step] = [Head(200, told), *map(Chunk, frames[:2]), Until(end)]
+        stand.chat.enqueue(*steps, *map(Chunk, frames[2:]))
+        body = ask_body("chat", "x", stream=True) | {"model": "direct/one/m"}
+        async with stand.gateway.request("chat", body) as begun:  # and has not ended
+            assert begun.status == 200
+            assert (await ask(stand)).status == status
+            end.set()
+            await begun.read()
+        assert len(stand.chat.requests) == (3 if status == 200 else 2)
+
+
 async def test_asked_for_by_name_a_target_is_tried_all_the_same(
     stand_builder: StandBuilder,
 ) -> None:

@@ -259,6 +259,32 @@ def test_what_ends_with_new_allowance_and_with_a_new_credential(
         assert cooldowns.idle is ends
 
 
+@pytest.mark.parametrize(
+    ("model", "started_ms", "left"),
+    [
+        (None, None, {("q", "")}),
+        (None, 1999, {("p", "n"), ("q", "")}),
+        ("m", 2000, {("p", "n"), ("q", "")}),
+        ("m", 999, {("p", ""), ("p", "m"), ("p", "n"), ("q", "")}),
+        ("other", 2000, {("p", "m"), ("p", "n"), ("q", "")}),
+    ],
+)
+def test_allowance_that_one_model_is_told_of_ends_what_is_its_own_and_older(
+    model: str | None, started_ms: int | None, left: set[tuple[str, str]]
+) -> None:
+    cooldowns = Cooldowns()
+    for key, since_ms in {
+        ("p", ""): 1000,
+        ("p", "m"): 1000,
+        ("p", "n"): 2000,
+        ("q", ""): 0,
+    }.items():
+        told = cooling("quota", account_wide=not key[1])
+        cooldowns.failed(*key, told, POLICY, started_ms=since_ms, now_ms=since_ms)
+    cooldowns.quota_recovered("p", model, started_ms=started_ms)
+    assert set(cooldowns.keys()) == left
+
+
 def test_what_the_operator_takes_out_stays_out_for_its_time_and_then_is_over() -> None:
     cooldowns = Cooldowns()
     cooldowns.take_out("p", "m", until_ms=1000, now_ms=0)
