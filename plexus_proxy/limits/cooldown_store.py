@@ -46,8 +46,10 @@ class SharedCooldowns:
         self._database = database
         self._bus = bus
         self._clock = clock
-        self._dirty: dict[TargetKey, int] = {}
-        """What has changed here → when."""
+        self._dirty: dict[TargetKey, None] = {}
+        """What has changed here, in order."""
+        self._ended: dict[TargetKey, int] = {}
+        """Of these, what was taken away → when; there may be a new entry since."""
         self._is_away = False
         self._work = asyncio.Event()
         self._stale = True
@@ -57,7 +59,9 @@ class SharedCooldowns:
         bus.subscribe(TOPIC, self._heard)
 
     def _note(self, key: TargetKey) -> None:
-        self._dirty[key] = self._clock()
+        self._dirty[key] = None
+        if self._cooldowns.entry(key) is None:
+            self._ended[key] = self._clock()
         self._work.set()
 
     def _heard(self, ids: str) -> None:
@@ -103,22 +107,21 @@ class SharedCooldowns:
     async def _write(self) -> None:
         """Raises Unavailable."""
         while self._dirty:
-            key, changed_ms = next(iter(self._dirty.items()))
-            entry = self._cooldowns.entry(key)
+            key = next(iter(self._dirty))
+            entry, ended_ms = self._cooldowns.entry(key), self._ended.get(key)
             try:
-                if entry is None:
+                if ended_ms is not None:  # or the new entry would be put on top of the old one
                     await self._database.execute(
-                        "cooldown_delete",
-                        provider=key[0],
-                        model=key[1],
-                        since_ms=changed_ms,
+                        "cooldown_delete", provider=key[0], model=key[1], since_ms=ended_ms
                     )
-                else:
+                if entry is not None:
                     await self._database.execute("cooldown_put", **msgspec.structs.asdict(entry))
             except (Conflict, Rejected) as error:
                 _log.warning("a cooldown cannot be shared: %s", error)
-            if self._cooldowns.entry(key) is entry:
-                self._dirty.pop(key, None)
+            if self._ended.get(key) == ended_ms:
+                self._ended.pop(key, None)
+                if self._cooldowns.entry(key) is entry:
+                    self._dirty.pop(key, None)
             self._bus.publish(TOPIC)
 
     async def _read(self) -> None:

@@ -117,6 +117,16 @@ async def test_no_process_shortens_what_another_wrote(database: Database) -> Non
     assert entry.hard_until_ms == longer.until_ms
 
 
+async def test_a_failure_soon_after_the_end_leaves_the_old_one_behind(database: Database) -> None:
+    a, of_a = by_hand(database, "a")
+    fail(a, 600, hard=True)
+    assert await of_a.round()
+    a.clear()
+    entry = fail(a, 5)
+    assert await of_a.round()
+    assert (await known(database)).entry(KEY) == entry == a.entry(KEY)
+
+
 async def test_a_failure_that_is_newer_than_the_end_is_kept(database: Database) -> None:
     (a, of_a), (b, of_b) = by_hand(database, "a"), by_hand(database, "b")
     fail(a)
