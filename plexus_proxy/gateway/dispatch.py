@@ -33,7 +33,7 @@ from plexus_proxy.formats.format import Call, ClientFormat, Format
 from plexus_proxy.formats.resume import PREFILLED, Resumable
 from plexus_proxy.gateway.exchange import FULL, Exchange
 from plexus_proxy.gateway.prepare import Prepared, Preparer
-from plexus_proxy.limits.allowances import Allowances
+from plexus_proxy.limits.allowances import Allowances, allowance_in
 from plexus_proxy.limits.concurrency import Places, Slot, Want
 from plexus_proxy.limits.cooldowns import LAST_RESORT_MS, Cooldown, Cooldowns
 from plexus_proxy.limits.retries import RetryBudget
@@ -293,9 +293,12 @@ class Dispatcher:
         attempt.first_content = exchange.note_first_content()
         key, cooldowns = attempt.candidate.key, self._cooldowns
         cooldowns.opened(*key, started_ms=attempt.started_ms)
-        left = self._allowances.note(key[0], attempt.headers, _now_ms())
-        if left and not cooldowns.idle:
-            cooldowns.quota_recovered(*key, started_ms=attempt.started_ms)
+        now_ms = _now_ms()
+        self._allowances.note(key[0], attempt.headers, now_ms)
+        if not cooldowns.idle:
+            allowance = allowance_in(attempt.headers, now_ms)
+            if allowance is not None and allowance.share_left > 0:
+                cooldowns.quota_recovered(*key, started_ms=attempt.started_ms)
         return Reply(attempt, answer, work.client, clock)
 
 

@@ -24,6 +24,7 @@ _BUCKETS = (
 )
 _KINDS = ("requests", "tokens")
 _NAMES = tuple(tuple(name.format(kind) for name in names) for names in _BUCKETS for kind in _KINDS)
+_TELLING = (f"{_UNIFIED}status", *(remaining for _, remaining, _ in _NAMES))
 
 
 class Allowance(Struct, frozen=True, gc=False):
@@ -44,26 +45,38 @@ class Allowances:
     """The latest of each provider, as told to this process."""
 
     def __init__(self) -> None:
+        self._told: dict[str, tuple[Mapping[str, str], int]] = {}
+        """Not read yet: most answers tell of an allowance, and few requests ask for it."""
         self._known: dict[str, Allowance] = {}
 
-    def note(self, provider: str, headers: Mapping[str, str], now_ms: int) -> float | None:
-        """The share that is left, if they tell; `headers` of an answer have lower-case names."""
-        windows = sorted(read_windows(headers, now_ms / 1000))
-        if not windows:
-            return None
-        share_left, resets_at_s = windows[0]
-        self._known[provider] = Allowance(share_left, int(resets_at_s * 1000), now_ms)
-        return share_left
+    def note(self, provider: str, headers: Mapping[str, str], now_ms: int) -> None:
+        """`headers` of an answer, with lower-case names; they must not change afterwards."""
+        for name in _TELLING:
+            if name in headers:
+                self._told[provider] = headers, now_ms
+                return
 
     def of(self, provider: str, now_ms: int) -> Allowance | None:
         """What is left now: all, once the window has begun anew."""
+        told = self._told.pop(provider, None)
+        if told is not None and (read := allowance_in(*told)) is not None:
+            self._known[provider] = read
         found = self._known.get(provider)
         if found is None or now_ms - found.told_ms > STALE_MS:
             return None
         return found if found.resets_at_ms > now_ms else None
 
 
-def read_windows(headers: Mapping[str, str], now_s: float) -> Iterator[tuple[float, float]]:
+def allowance_in(headers: Mapping[str, str], now_ms: int) -> Allowance | None:
+    """What the headers of an answer tell, if they do; their names are lower-case."""
+    windows = sorted(_windows(headers, now_ms / 1000))
+    if not windows:
+        return None
+    share_left, resets_at_s = windows[0]
+    return Allowance(share_left, int(resets_at_s * 1000), now_ms)
+
+
+def _windows(headers: Mapping[str, str], now_s: float) -> Iterator[tuple[float, float]]:
     """(share left, when it begins anew in epoch seconds) of each window that is told of."""
     if f"{_UNIFIED}status" in headers:
         for window in _WINDOWS:

@@ -6,6 +6,11 @@ from plexus_proxy.limits.allowances import Allowances
 
 NOW_MS = 1_790_000_000_000
 NOW_S = NOW_MS // 1000
+TOLD = {
+    "x-ratelimit-limit-tokens": "100",
+    "x-ratelimit-remaining-tokens": "50",
+    "x-ratelimit-reset-tokens": "20s",
+}
 
 
 @pytest.mark.parametrize(
@@ -59,12 +64,7 @@ def test_the_window_with_least_left_counts(
 
 def test_what_was_told_is_over_with_its_window() -> None:
     allowances = Allowances()
-    headers = {
-        "x-ratelimit-limit-tokens": "100",
-        "x-ratelimit-remaining-tokens": "0",
-        "x-ratelimit-reset-tokens": "20s",
-    }
-    allowances.note("p", headers, NOW_MS)
+    allowances.note("p", TOLD, NOW_MS)
     assert allowances.of("p", NOW_MS + 19_000) is not None
     assert allowances.of("p", NOW_MS + 21_000) is None
 
@@ -86,3 +86,9 @@ def test_headers_that_say_nothing_change_nothing(headers: dict[str, str]) -> Non
     allowances = Allowances()
     allowances.note("p", headers, NOW_MS)
     assert allowances.of("p", NOW_MS) is None
+    allowances.note("p", TOLD, NOW_MS)
+    assert allowances.of("p", NOW_MS) is not None
+    allowances.note("p", headers, NOW_MS + 1)
+    found = allowances.of("p", NOW_MS + 2)
+    assert found is not None
+    assert (found.share_left, found.told_ms) == (0.5, NOW_MS)
