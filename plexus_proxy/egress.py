@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 from yarl import URL
 
+from plexus_proxy import tasks
 from plexus_proxy.errors import BadRequest
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -23,6 +24,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FETCH_S = 20.0
 """For all that one request names, from the first look-up to the last byte."""
 MAX_URLS = 50
+REQUESTS = 16
+"""So many may be fetched for at a time, each up to its number of bytes."""
+LOOKUPS = 2
+"""Of the four that the event loop has threads for: providers' names are looked up there too."""
 _REDIRECTS = range(300, 400)
 _DENIED = (
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's metadata, on a public address
@@ -41,39 +46,66 @@ class Fetched(Struct, frozen=True):
     body: bytes
 
 
-async def fetch(
-    urls: Sequence[str], *, max_bytes: int, allow_private: bool = False
-) -> dict[str, Fetched]:
-    """What stands at each URL, of at most `max_bytes` together, one after the other.
+class Fetcher:
+    """Fetches what clients name, for all requests of a process: so many at a time that neither its
+    memory nor the look-ups of providers' names suffer. Who waits too long is told so."""
 
-    `allow_private` lifts the rule about addresses, and no other. Raises BadRequest, which names
-    only the host: what follows it may be a secret.
-    """
-    if len(urls) > MAX_URLS:
-        raise BadRequest(f"More than {MAX_URLS} URLs would have to be fetched for this model.")
-    found: dict[str, Fetched] = {}
-    left = max_bytes
+    def __init__(self) -> None:
+        self._requests = asyncio.Semaphore(REQUESTS)
+        self._lookups = asyncio.Semaphore(LOOKUPS)
+
+    async def fetch(
+        self, urls: Sequence[str], *, max_bytes: int, allow_private: bool = False
+    ) -> dict[str, Fetched]:
+        """What stands at each URL, of at most `max_bytes` together, one after the other.
+
+        `allow_private` lifts the rule about addresses, and no other. Raises BadRequest, which names
+        only the host: what follows it may be a secret.
+        """
+        if len(urls) > MAX_URLS:
+            raise BadRequest(f"More than {MAX_URLS} URLs would have to be fetched for this model.")
+        found: dict[str, Fetched] = {}
+        left = max_bytes
+        try:
+            async with asyncio.timeout(FETCH_S), self._requests:
+                for url in urls:
+                    found[url] = await self._fetch(url, left, allow_private=allow_private)
+                    left -= len(found[url].body)
+        except TimeoutError as error:
+            raise BadRequest("The URLs in the request could not be fetched in time.") from error
+        return found
+
+    async def _fetch(self, url: str, max_bytes: int, *, allow_private: bool) -> Fetched:
+        target = _checked(url)
+        try:
+            addresses = await self._resolve(target)
+            if not allow_private and not all(map(is_public, addresses)):
+                raise _refused(target, "its address is not public")
+            return await _get(target, addresses, max_bytes)
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise _refused(target, "it cannot be fetched") from error
+
+    async def _resolve(self, target: URL) -> Sequence[Address]:
+        """A look-up that is given up still keeps a thread busy, and its place with it."""
+        loop = asyncio.get_running_loop()
+        await self._lookups.acquire()
+        looking = tasks.spawn(_looked_up(loop, target), name="look up")
+        looking.add_done_callback(lambda _: self._lookups.release())
+        found = await asyncio.shield(looking)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+
+async def _looked_up(loop: asyncio.AbstractEventLoop, target: URL) -> Sequence[Address] | OSError:
     try:
-        async with asyncio.timeout(FETCH_S):
-            for url in urls:
-                found[url] = await _fetch(url, left, allow_private=allow_private)
-                left -= len(found[url].body)
-    except TimeoutError as error:
-        raise BadRequest("The URLs in the request could not be fetched in time.") from error
-    return found
-
-
-async def _fetch(url: str, max_bytes: int, *, allow_private: bool) -> Fetched:
-    target = _checked(url)
-    try:
-        addresses = await _resolve(target)
-        if not allow_private and not all(map(is_public, addresses)):
-            raise _refused(target, "its address is not public")
-        return await _get(target, addresses, max_bytes)
-    except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error, TimeoutError):
-            raise
-        raise _refused(target, "it cannot be fetched") from error
+        found = await loop.getaddrinfo(target.raw_host, target.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return error  # perhaps nobody waits for it any more
+    addresses = [ipaddress.ip_address(str(address[0])) for *_, address in found]
+    return list(dict.fromkeys(addresses))
 
 
 def is_public(address: Address) -> bool:
@@ -114,13 +146,6 @@ def _checked(url: str) -> URL:
     if target.user is not None or target.password is not None:
         raise _refused(target, "it holds a user name or password")
     return target
-
-
-async def _resolve(target: URL) -> Sequence[Address]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(target.raw_host, target.port, type=socket.SOCK_STREAM)
-    addresses = [ipaddress.ip_address(str(address[0])) for *_, address in found]
-    return list(dict.fromkeys(addresses))
 
 
 class _Pinned(AbstractResolver):

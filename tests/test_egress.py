@@ -62,7 +62,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 async def fetch(url: str, **options: Any) -> egress.Fetched:
     options = {"max_bytes": 10_000, "allow_private": True} | options
-    return (await egress.fetch([url], **options))[url]
+    return (await egress.Fetcher().fetch([url], **options))[url]
 
 
 async def pixel(_: web.Request) -> web.StreamResponse:
@@ -169,10 +169,10 @@ async def test_too_much_is_not_read(serve: Serve) -> None:
 async def test_the_bound_is_for_all_urls_together(serve: Serve) -> None:
     url = await serve(pixel)
     urls = [url, url + "?2", url + "?3"]
-    found = await egress.fetch(urls, max_bytes=3 * len(PIXEL), allow_private=True)
+    found = await egress.Fetcher().fetch(urls, max_bytes=3 * len(PIXEL), allow_private=True)
     assert [each.body for each in found.values()] == [PIXEL] * 3
     with pytest.raises(BadRequest, match="larger than"):
-        await egress.fetch(urls, max_bytes=3 * len(PIXEL) - 1, allow_private=True)
+        await egress.Fetcher().fetch(urls, max_bytes=3 * len(PIXEL) - 1, allow_private=True)
 
 
 async def test_compressed_content_is_refused(serve: Serve) -> None:
@@ -226,4 +226,53 @@ async def test_urls_that_cannot_be_fetched(url: str, reason: str) -> None:
 
 async def test_a_request_names_a_bounded_number_of_urls() -> None:
     with pytest.raises(BadRequest, match="More than"):
-        await egress.fetch([f"http://127.0.0.1/{n}" for n in range(51)], max_bytes=1)
+        await egress.Fetcher().fetch([f"http://127.0.0.1/{n}" for n in range(51)], max_bytes=1)
+
+
+async def test_what_clients_name_never_takes_all_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up that nobody waits for any more goes on in its thread."""
+    answered = asyncio.Event()
+    asked = 0
+
+    async def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        await answered.wait()
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(egress, "FETCH_S", 0.05)
+    fetcher = egress.Fetcher()
+    for _ in range(2):
+        refused = await asyncio.gather(
+            *(fetcher.fetch([f"http://slow{n}.example/"], max_bytes=1) for n in range(5)),
+            return_exceptions=True,
+        )
+        assert all("in time" in str(each) for each in refused)
+        assert asked == egress.LOOKUPS
+    answered.set()
+    with pytest.raises(BadRequest, match=r"slow\.example cannot be used: it cannot be fetched"):
+        await fetcher.fetch(["http://slow.example/"], max_bytes=1)
+
+
+async def test_a_bounded_number_of_requests_is_fetched_for_at_a_time(serve: Serve) -> None:
+    at_once = most = 0
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.02)
+        at_once -= 1
+        return web.Response(body=PIXEL)
+
+    url = await serve(answer)
+    fetcher = egress.Fetcher()
+    found = await asyncio.gather(
+        *(
+            fetcher.fetch([url], max_bytes=1000, allow_private=True)
+            for _ in range(2 * egress.REQUESTS)
+        )
+    )
+    assert [each[url].body for each in found] == [PIXEL] * 2 * egress.REQUESTS
+    assert most == egress.REQUESTS

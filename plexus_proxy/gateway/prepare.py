@@ -11,7 +11,7 @@ from msgspec import structs
 
 from plexus_proxy.adapters.registry import adapted, answer_patch
 from plexus_proxy.config.model import Egress
-from plexus_proxy.egress import fetch
+from plexus_proxy.egress import Fetcher
 from plexus_proxy.formats.anchors import unmarked, without_marks
 from plexus_proxy.formats.conversation import Conversation, Crossing, Reasoning
 from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
@@ -49,6 +49,7 @@ class Preparer:
         vault: ReasoningVault,
         demo_base_url: Callable[[str], str],
     ) -> None:
+        self._fetcher = Fetcher()
         self._formats = formats
         self._clients = clients
         self._vault = vault
@@ -147,7 +148,7 @@ class Preparer:
         if urls := remote_urls(conversation, provider.inlines):
             missing = [url for url in urls if url not in prepared.fetched]
             if missing:
-                found = await fetch(
+                found = await self._fetcher.fetch(
                     missing,
                     max_bytes=egress.media_bytes,
                     allow_private=egress.allow_private_addresses,
