@@ -200,11 +200,14 @@ class Dispatcher:
         return decided
 
     def let_go(self, exchange: Exchange) -> None:
-        """The exchange is over: whatever attempt was still running says nothing of its target."""
+        """The exchange is over: whatever attempt was still running says nothing of its target. It
+        was cancelled, or failed by an error of our own."""
         for attempt in exchange.attempts:
             attempt.slot.release()
             if attempt.ended is None:
                 self._cooldowns.abandoned(*attempt.candidate.key, started_ms=attempt.started_ms)
+                if exchange.error is not None:
+                    attempt.end(exchange.error)
 
     def _may_go_on(self, exchange: Exchange, snapshot: Snapshot) -> bool:
         """Whether there may be one more attempt, whatever is left to try."""

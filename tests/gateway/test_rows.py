@@ -368,3 +368,18 @@ async def test_what_a_request_holds_is_counted_in_every_format(stand: Stand, fmt
     await stand.gateway.ask(fmt, body)
     row = await stand.gateway.row()
     assert (row["tools_defined"], row["message_count"], row["tool_calls"]) == (1, 3, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_of_our_own_is_no_cancelled_attempt(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr("plexus_proxy.gateway.prepare.outgoing", broken)
+    reply = await stand.gateway.ask("chat", ask_body("chat", "chat", stream=stream))
+    assert (reply.status, reply.json()["error"]["message"]) == (500, "Internal error.")
+    row = await stand.gateway.row()
+    [attempt] = row["attempts"]
+    assert (attempt["status"], attempt["reason"]) == ("failed", "Internal error.")
