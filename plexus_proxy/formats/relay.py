@@ -132,14 +132,20 @@ class Patched(Passthrough):
         self._patch = patch
 
     def _forward(self, frames: Sequence[Frame]) -> bytes:
-        return super()._forward([self._patched(frame) for frame in frames])
+        return super()._forward([_patched(frame, self._patch) for frame in frames])
 
-    def _patched(self, frame: Frame) -> Frame:
-        data = self._patch(frame.data)
-        if data is frame.data:
-            return frame
-        event = f"event: {frame.event}\n".encode() if frame.event else b""
-        return Frame(frame.event, data, b"%bdata: %b\n\n" % (event, data))
+
+def patched(stream: bytes, patch: Callable[[bytes], bytes]) -> bytes:
+    """Whole frames that we wrote ourselves, as `Patched` would send them."""
+    return b"".join(_patched(frame, patch).raw for frame in Framer().feed(stream))
+
+
+def _patched(frame: Frame, patch: Callable[[bytes], bytes]) -> Frame:
+    data = patch(frame.data)
+    if data is frame.data:
+        return frame
+    event = f"event: {frame.event}\n".encode() if frame.event else b""
+    return Frame(frame.event, data, b"%bdata: %b\n\n" % (event, data))
 
 
 def _last(framer: Framer) -> list[Frame]:

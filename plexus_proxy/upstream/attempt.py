@@ -21,6 +21,7 @@ from plexus_proxy.formats.relay import (
     events_of_stream,
     kept_of,
     native,
+    patched,
     stream_of_events,
 )
 from plexus_proxy.formats.resume import Resumable
@@ -189,6 +190,8 @@ async def _whole(work: Work, attempt: Attempt, answer: Answer) -> Whole:
 def _translated(work: Work, answer: Sequence[Event]) -> Whole:
     events, remembered = _kept_of(work, answer)
     body = work.client.write_response(events, work.crossing)
+    if work.patch is not None and not work.translated:
+        body = work.patch(body)
     return Whole(200, {"content-type": "application/json"}, body, remembered)
 
 
@@ -231,6 +234,8 @@ def _stream_of_json(work: Work, attempt: Attempt, text: bytes) -> Primed:
         raise attempt.observer.failure
     events, remembered = _kept_of(work, work.provider.read_response(text, work.crossing))
     head, tail = stream_of_events(work.client, work.crossing, events)
+    if work.patch is not None and not work.translated:
+        head, tail = patched(head, work.patch), patched(tail, work.patch)
     relay = Replayed(attempt.observer, remembered, tail)
     return Primed({"content-type": _SSE}, head, relay, None)
 

@@ -54,6 +54,31 @@ async def test_a_whole_chat_answer_is_patched(stand_builder: StandBuilder) -> No
     assert reply.json()["choices"][0]["message"] == message | {"reasoning": "Hm."}
 
 
+@pytest.mark.provider_breaks_grammar
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_of_the_other_shape_is_patched_too(
+    stand_builder: StandBuilder, stream: bool
+) -> None:
+    """A whole one for a client that wanted a stream, and the reverse."""
+    stand_builder.config["providers"]["chatty"]["adapter"] = ["reasoning_content"]
+    message = {"role": "assistant", **SAID, **THOUGHT}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    thought, said, end = frame({"role": "assistant", **THOUGHT}), frame(SAID), frame({}, "stop")
+    async with stand_builder.started() as stand:
+        if stream:
+            stand.chat.enqueue(Whole({"id": "c", "model": "m", "choices": [choice]}))
+        else:
+            stand.chat.enqueue(Head(), Chunk(thought + said + end + b"data: [DONE]\n\n"))
+        reply = await stand.gateway.ask("chat", ask_body("chat", "chat", stream=stream))
+    if stream:
+        parts = [each["choices"][0]["delta"] for each in events_in(reply.body) if "choices" in each]
+    else:
+        parts = [reply.json()["choices"][0]["message"]]
+    for name in ("reasoning", "reasoning_content"):
+        assert "".join(part.get(name) or "" for part in parts) == "Hm."
+    assert "".join(part.get("content") or "" for part in parts) == "Teal."
+
+
 async def test_translated_payloads_are_patched_too_and_extra_fields_with_them(
     stand_builder: StandBuilder,
 ) -> None:
