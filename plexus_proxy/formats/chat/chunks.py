@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat.usage import WireUsage
 from plexus_proxy.formats.events import Citation, TokenLogprob
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.logprobs import read_tokens
 from plexus_proxy.formats.sse import Frame
 
@@ -101,7 +102,7 @@ class Chunk(Struct, frozen=True, gc=False):
 DONE = b"[DONE]"
 _NULL = b"null"
 _NO_ERROR = (_NULL, b"{}", b"[]", b'""', b"false", b"0")
-_CHUNK = msgspec.json.Decoder(Chunk)
+_CHUNK = Lenient(Chunk, whole=[WireUsage])
 _LOGPROBS = msgspec.json.Decoder(Logprobs)
 _STRING = msgspec.json.Decoder(str)
 
@@ -109,10 +110,7 @@ _STRING = msgspec.json.Decoder(str)
 def read_chunk(data: bytes) -> Chunk | None:
     """None for JSON of a shape we do not know: the future. Raises msgspec.DecodeError for what is
     no JSON."""
-    try:
-        return bodies.parse(_CHUNK, data)
-    except (msgspec.ValidationError, RecursionError):
-        return None
+    return _CHUNK.decode(data)
 
 
 def is_error(chunk: Chunk, frame: Frame) -> bool:

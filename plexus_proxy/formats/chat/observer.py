@@ -6,13 +6,13 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.errors import Refused
-from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.chat import chunks
 from plexus_proxy.formats.chat.errors import read_error
 from plexus_proxy.formats.chat.reasoning import read_reasoning
 from plexus_proxy.formats.chat.usage import known_usage, read_usage
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.sse import Frame
 
@@ -134,7 +134,7 @@ class ChatObserver:
         return sum(len(part.text) for part in read_reasoning(delta))
 
     def body(self, body: bytes) -> None:
-        answer = bodies.decode_answer(_ANSWER, body)
+        answer = _ANSWER.answer(body)
         if not answer.choices:
             error = error_of_answer(body)
             if not isinstance(error, Refused):
@@ -143,7 +143,7 @@ class ChatObserver:
             return
         self.committed = self.complete = self.ended = True
         for number, each in enumerate(answer.choices):
-            choice = bodies.known(_CHOICE, each)
+            choice = _CHOICE.known(each)
             if choice is None:
                 continue
             if not number:
@@ -194,5 +194,5 @@ class _Answer(Struct, frozen=True):
     usage: Raw | UnsetType = UNSET
 
 
-_CHOICE = msgspec.json.Decoder(_WholeChoice)
-_ANSWER = msgspec.json.Decoder(_Answer)
+_CHOICE = Lenient(_WholeChoice)
+_ANSWER = Lenient(_Answer)

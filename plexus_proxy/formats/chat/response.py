@@ -25,6 +25,7 @@ from plexus_proxy.formats.chat.usage import WrittenUsage, known_usage, write_usa
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Citation, Event, Opaque, TokenLogprob
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.logprobs import write_tokens
 from plexus_proxy.formats.refusals import error_of_answer
 
@@ -49,12 +50,12 @@ class _Completion(Struct, frozen=True):
     usage: Raw | UnsetType = UNSET
 
 
-_COMPLETION = msgspec.json.Decoder(_Completion)
+_COMPLETION = Lenient(_Completion)
 
 
 def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     """See Format.read_response."""
-    completion = bodies.decode_answer(_COMPLETION, body)
+    completion = _COMPLETION.answer(body)
     choices = completion.choices or [_Choice()]
     choice = next((each for each in choices if not each.index), choices[0])
     if choice.finish_reason == ERROR:

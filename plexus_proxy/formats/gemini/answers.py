@@ -8,6 +8,7 @@ from plexus_proxy.errors import Garbled, Refused
 from plexus_proxy.formats import arguments
 from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.gemini.usage import WireUsage
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.refusals import error_of_answer, read_refusal
 
 
@@ -84,29 +85,18 @@ class Chunk(Struct, frozen=True, gc=False, rename="camel"):
         return self.error is not UNSET and bytes(self.error) not in _NO_ERROR
 
 
-class _Uncounted(Struct, frozen=True, gc=False, rename="camel"):
-    """A chunk whose usage is of a shape we do not know."""
-
-    candidates: list[Candidate] | None = None
-    model_version: str | None = None
-    response_id: str | None = None
-    prompt_feedback: PromptFeedback | None = None
-    error: Raw | UnsetType = UNSET
-
-
 _NO_ERROR = (b"null", b"{}")
-_CHUNK = msgspec.json.Decoder(Chunk)
-_UNCOUNTED = msgspec.json.Decoder(_Uncounted)
-_LISTED = msgspec.json.Decoder(tuple[_Uncounted])
+_CHUNK = Lenient(Chunk, whole=[WireUsage])
+_LISTED = msgspec.json.Decoder(tuple[Raw])
 
 
 def read_chunk(data: bytes) -> Chunk | None:
     """None for JSON of a shape we do not know, the future, and for the [DONE] of other formats.
-    Raises msgspec.DecodeError for what is no JSON."""
-    try:
-        return bodies.parse(_CHUNK, data)
-    except (msgspec.ValidationError, RecursionError):
-        return _odd_chunk(data)
+    Some servers send an error in a list. Raises msgspec.DecodeError for what is no JSON."""
+    found = _CHUNK.decode(data)
+    if found is None and (listed := bodies.known(_LISTED, Raw(data))) is not None:
+        return _CHUNK.known(listed[0])
+    return found
 
 
 def read_whole(body: bytes) -> Chunk:
@@ -127,24 +117,6 @@ def error_of_whole(chunk: Chunk, body: bytes) -> Refused | Garbled | None:
     if first_candidate(chunk) is None and not chunk.block_reason:
         return error_of_answer(body)
     return None
-
-
-def _odd_chunk(data: bytes) -> Chunk | None:
-    """One with unreadable usage, which is no reason to lose its text, or an error in a list."""
-    found = bodies.known(_UNCOUNTED, Raw(data))
-    if found is None:
-        listed = bodies.known(_LISTED, Raw(data))
-        if listed is None:
-            return None
-        found = listed[0]
-    return Chunk(
-        found.candidates,
-        None,
-        found.model_version,
-        found.response_id,
-        found.prompt_feedback,
-        found.error,
-    )
 
 
 def first_candidate(chunk: Chunk) -> Candidate | None:

@@ -4,9 +4,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plexus_proxy.errors import Refused
-from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.messages import stream_events as wire
 from plexus_proxy.formats.messages.errors import read_error
 from plexus_proxy.formats.messages.usage import WireUsage, known_usage, merge_usage, read_usage
@@ -107,7 +107,7 @@ class MessagesObserver:
         self.usage = read_usage(self._usage)
 
     def body(self, body: bytes) -> None:
-        answer = bodies.decode_answer(_ANSWER, body)
+        answer = _ANSWER.answer(body)
         if answer.content is None:
             error = error_of_answer(body)
             if not isinstance(error, Refused):
@@ -118,7 +118,7 @@ class MessagesObserver:
         self.finish_reason = answer.stop_reason
         self.usage = known_usage(answer.usage)
         for each in answer.content:
-            block = bodies.known(_BLOCK, each)
+            block = _BLOCK.known(each)
             if block is not None:
                 text = block.text or block.thinking or ""
                 self.tool_calls += block.type == _TOOL_USE
@@ -140,5 +140,5 @@ class _Answer(Struct, frozen=True):
     usage: Raw | UnsetType = UNSET
 
 
-_BLOCK = msgspec.json.Decoder(_Block)
-_ANSWER = msgspec.json.Decoder(_Answer)
+_BLOCK = Lenient(_Block)
+_ANSWER = Lenient(_Answer)

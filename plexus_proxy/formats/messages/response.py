@@ -12,6 +12,7 @@ from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Citation, Event, Opaque
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.messages import types as wire
 from plexus_proxy.formats.messages.reasons import read_reason, write_reason
 from plexus_proxy.formats.messages.searches import (
@@ -60,13 +61,13 @@ class _Message(Struct, frozen=True):
     usage: Raw | UnsetType = UNSET
 
 
-_MESSAGE = msgspec.json.Decoder(_Message)
+_MESSAGE = Lenient(_Message)
 _STRING = msgspec.json.Decoder(str)
 
 
 def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     """See Format.read_response."""
-    message = bodies.decode_answer(_MESSAGE, body)
+    message = _MESSAGE.answer(body)
     if message.content is None:
         raise error_of_answer(body)
     answer = Answer(

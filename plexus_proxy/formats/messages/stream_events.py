@@ -1,10 +1,9 @@
 """Wire types of Messages streams as servers send them, and what is read from them without state.
 Source: Anthropic API reference, "Streaming Messages"."""
 
-import msgspec
 from msgspec import Raw, Struct
 
-from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.messages.usage import WireUsage
 from plexus_proxy.formats.sse import Frame
 
@@ -60,16 +59,13 @@ class SentEvent(Struct, frozen=True, gc=False):
     usage: WireUsage | None = None
 
 
-_EVENT = msgspec.json.Decoder(SentEvent)
+_EVENT = Lenient(SentEvent, whole=[WireUsage])
 
 
 def read_event(data: bytes) -> SentEvent | None:
     """None for JSON of a shape we do not know: the future. Raises msgspec.DecodeError for what is
     no JSON."""
-    try:
-        return bodies.parse(_EVENT, data)
-    except (msgspec.ValidationError, RecursionError):
-        return None
+    return _EVENT.decode(data)
 
 
 def is_error(event: SentEvent | None, frame: Frame) -> bool:

@@ -4,7 +4,7 @@ events"; responses.md §8 of the design notes."""
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from plexus_proxy.formats import body as bodies
+from plexus_proxy.formats.lenient import Lenient
 
 UNSAID = -1
 """Output index of an event that says none."""
@@ -101,14 +101,11 @@ class SentEvent(Struct, frozen=True, gc=False):
 
 
 _TEXT = msgspec.json.Decoder(str)
-_EVENT = msgspec.json.Decoder(SentEvent)
+_EVENT = Lenient(SentEvent)
 TERMINAL = frozenset(("response.completed", "response.incomplete"))
 FAILED = frozenset(("response.failed", "response.cancelled", "error"))
 
 
 def read_event(data: bytes) -> SentEvent | None:
     """None for an event of a shape we do not know. Raises msgspec.DecodeError if it is no JSON."""
-    try:
-        return bodies.parse(_EVENT, data)
-    except msgspec.ValidationError:
-        return None
+    return _EVENT.decode(data)

@@ -3,9 +3,9 @@
 import msgspec
 
 from plexus_proxy.errors import Refused
-from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.refusals import error_of_answer, read_refusal
 from plexus_proxy.formats.responses import events as wire
 from plexus_proxy.formats.responses.usage import known_usage
@@ -14,7 +14,7 @@ from plexus_proxy.formats.sse import Frame
 _SPOKEN = ("message", "reasoning")
 """Items that hold nothing until a delta comes."""
 CALLS = ("function_call", "custom_tool_call")
-_RESPONSE = msgspec.json.Decoder(wire.Response)
+_RESPONSE = Lenient(wire.Response)
 
 
 class ResponsesObserver:
@@ -92,7 +92,7 @@ class ResponsesObserver:
         self._blank = self._blank and not any(map(_says_something, output))
 
     def body(self, body: bytes) -> None:
-        response = bodies.decode_answer(_RESPONSE, body)
+        response = _RESPONSE.answer(body)
         if response.output is None or response.status in ("failed", "cancelled"):
             error = error_of_answer(body)
             if not isinstance(error, Refused):

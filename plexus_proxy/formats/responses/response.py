@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from plexus_proxy.formats import body as bodies
 from plexus_proxy.formats import envelope, ids
 from plexus_proxy.formats.conversation import Crossing
 from plexus_proxy.formats.events import Citation, Event, Opaque
 from plexus_proxy.formats.fold import Answer, Block, fold, unfold
+from plexus_proxy.formats.lenient import Lenient
 from plexus_proxy.formats.logprobs import read_tokens, write_tokens
 from plexus_proxy.formats.refusals import error_of_answer
 from plexus_proxy.formats.responses import events as wire
@@ -21,14 +21,14 @@ from plexus_proxy.formats.responses.searches import WrittenSearch, read_search, 
 from plexus_proxy.formats.responses.usage import WrittenUsage, known_usage, write_usage
 
 _encode = msgspec.json.Encoder().encode
-_RESPONSE = msgspec.json.Decoder(wire.Response)
+_RESPONSE = Lenient(wire.Response)
 PARAGRAPH = "\n\n"
 """Stands between the pieces of a summary that become one text."""
 
 
 def read_response(body: bytes, crossing: Crossing) -> list[Event]:
     """See Format.read_response."""
-    response = bodies.decode_answer(_RESPONSE, body)
+    response = _RESPONSE.answer(body)
     if response.output is None or response.status in ("failed", "cancelled"):
         raise error_of_answer(body)
     incomplete = response.incomplete_details
