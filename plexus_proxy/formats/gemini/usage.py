@@ -29,19 +29,21 @@ class WrittenUsage(Struct, frozen=True, gc=False, rename="camel"):
 
 def merge_usage(known: WireUsage, told: WireUsage) -> WireUsage:
     """Counts of a stream so far and those of its next chunk: totals, so the last one of each
-    counts and none is added."""
+    counts and none is added. Called for every chunk."""
+    prompt = told.prompt_token_count
+    cached = told.cached_content_token_count
+    candidates = told.candidates_token_count
+    thoughts = told.thoughts_token_count
+    tools = told.tool_use_prompt_token_count
+    total = told.total_token_count
     return WireUsage(
-        _latest(told.prompt_token_count, known.prompt_token_count),
-        _latest(told.cached_content_token_count, known.cached_content_token_count),
-        _latest(told.candidates_token_count, known.candidates_token_count),
-        _latest(told.thoughts_token_count, known.thoughts_token_count),
-        _latest(told.tool_use_prompt_token_count, known.tool_use_prompt_token_count),
-        _latest(told.total_token_count, known.total_token_count),
+        known.prompt_token_count if prompt is None else prompt,
+        known.cached_content_token_count if cached is None else cached,
+        known.candidates_token_count if candidates is None else candidates,
+        known.thoughts_token_count if thoughts is None else thoughts,
+        known.tool_use_prompt_token_count if tools is None else tools,
+        known.total_token_count if total is None else total,
     )
-
-
-def _latest(new: int | None, old: int | None) -> int | None:
-    return old if new is None else new
 
 
 def read_usage(wire: WireUsage) -> Usage:
