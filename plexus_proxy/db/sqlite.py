@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from itertools import chain, product
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -210,11 +210,14 @@ class _Connection:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, work)
 
     async def run_regardless(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Like `run`, but a cancelled caller does not stop it and no failure is raised."""
-        try:
-            await asyncio.shield(self.run(work))
-        except (Unavailable, asyncio.CancelledError):
-            return  # a lost connection has rolled back by itself; the caller raises its own error
+        """Like `run`, but a cancelled caller does not stop it, and a lost connection, which has
+        rolled back by itself, is no failure."""
+
+        async def attempt() -> None:
+            with suppress(Unavailable):
+                await self.run(work)
+
+        await asyncio.shield(attempt())
 
     def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:

@@ -145,6 +145,28 @@ async def test_a_caller_cancelled_at_any_moment_leaves_no_open_transaction(
     assert await names(things) in (["c"], ["a", "b", "c"])
 
 
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_caller_cancelled_while_its_failure_is_undone_is_cancelled(
+    things: Database, steps: int
+) -> None:
+    failing = asyncio.Event()
+
+    async def write() -> None:
+        async with things.transaction() as transaction:
+            await transaction.execute("add", name="a", size=1)
+            failing.set()
+            raise ValueError
+
+    task = asyncio.ensure_future(write())
+    await failing.wait()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError if task.cancel() else ValueError):
+        await task
+    await things.execute("add", name="c", size=1)
+    assert await names(things) == ["c"]
+
+
 async def test_reads_cancelled_in_the_middle_do_no_harm(things: Database) -> None:
     await things.open()
     reads = [asyncio.ensure_future(names(things)) for _ in range(30)]
