@@ -8,6 +8,7 @@ of tokens wait for their text.
 
 from collections.abc import Sequence
 
+from plexus_proxy.errors import BadRequest
 from plexus_proxy.formats.events import (
     BlockEnd,
     BlockStart,
@@ -18,6 +19,21 @@ from plexus_proxy.formats.events import (
     TokenLogprob,
     UsageUpdate,
 )
+
+MAX_STOPS = 64
+MAX_STOP_CHARS = 1000
+
+
+def watchable(sequences: Sequence[str]) -> tuple[str, ...]:
+    """The same, without empty ones. Raises BadRequest if it would take too long to watch for them:
+    they are looked for in every piece of an answer."""
+    found = tuple(each for each in sequences if each)
+    if len(found) > MAX_STOPS or any(len(each) > MAX_STOP_CHARS for each in found):
+        raise BadRequest(
+            f"At most {MAX_STOPS} stop sequences of {MAX_STOP_CHARS} characters can be used with "
+            "this model, whose own API cannot take all of them."
+        )
+    return found
 
 
 class Stops:

@@ -68,3 +68,27 @@ async def test_a_whole_answer_ends_at_the_sequence(matrix_builder: StandBuilder)
     assert candidate["content"]["parts"] == [{"text": "Answer: 4\n"}]
     assert candidate["finishReason"] == "STOP"
     assert reply.json()["usageMetadata"]["totalTokenCount"] > 0
+
+
+@pytest.mark.parametrize(("fmt", "name"), [("messages", "stop_sequences"), ("chat", "stop")])
+@pytest.mark.parametrize(
+    ("stops", "status"),
+    [
+        ([f"<{n}>" for n in range(64)], 200),
+        ([f"<{n}>" for n in range(65)], 400),
+        (["x" * 1000], 200),
+        (["x" * 1001], 400),
+    ],
+)
+async def test_only_so_much_is_watched_for(
+    matrix_builder: StandBuilder, fmt: str, name: str, stops: list[str], status: int
+) -> None:
+    """Each piece of an answer is compared with all of them."""
+    upstream = matrix_builder.providers["chat"]
+    upstream.enqueue(Whole(body("responses", SAYS)))
+    async with matrix_builder.started() as stand:
+        reply = await stand.gateway.ask(fmt, question(fmt, False) | {name: stops})
+    assert reply.status == status
+    assert len(upstream.requests) == (status == 200)
+    if status == 400:
+        assert "At most 64 stop sequences" in reply.json()["error"]["message"]

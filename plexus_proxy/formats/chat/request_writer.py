@@ -11,6 +11,7 @@ from plexus_proxy.formats.chat.turns import messages_of
 from plexus_proxy.formats.conversation import Conversation, Crossing, Tool, WebSearch
 from plexus_proxy.formats.customtools import as_function
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
+from plexus_proxy.formats.stops import watchable
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools, tools_of_history
 from plexus_proxy.formats.websearch import offered_search
@@ -114,7 +115,7 @@ class _Writing:
     def _stop(self) -> list[str] | None:
         stop = [each for each in self._conversation.stop if each]
         kept = stop[: wire.MAX_STOPS] if self._known.sampling else []
-        self._crossing.stops = tuple(stop[len(kept) :])
+        self._crossing.stops = watchable(stop[len(kept) :])
         return kept or None
 
     def _tool(self, sent: Tool) -> wire.Tool:

@@ -14,6 +14,7 @@ from plexus_proxy.formats.gemini import types as wire
 from plexus_proxy.formats.gemini.capabilities import capabilities_of
 from plexus_proxy.formats.gemini.schema import parameters_of, written
 from plexus_proxy.formats.gemini.turns import LEGAL_NAME, contents_of
+from plexus_proxy.formats.stops import watchable
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
 from plexus_proxy.formats.websearch import offered_search
@@ -182,8 +183,9 @@ class _Writing:
         )
 
     def _stop(self) -> list[str] | None:
-        stop = [each for each in self._conversation.stop if each][: wire.MAX_STOPS]
-        self._crossing.stops = tuple(each for each in self._conversation.stop if each not in stop)
+        wanted = [each for each in self._conversation.stop if each]
+        stop = wanted[: wire.MAX_STOPS]
+        self._crossing.stops = watchable(wanted[len(stop) :])
         return stop or None
 
     def _enforces_format(self, *, has_tools: bool) -> bool:

@@ -31,6 +31,7 @@ from plexus_proxy.formats.messages.capabilities import capabilities_of
 from plexus_proxy.formats.messages.markers import Markers
 from plexus_proxy.formats.messages.turns import legal_turns, running_loop_has_thinking
 from plexus_proxy.formats.schemas import closed, may_be_strict_for_messages, object_root
+from plexus_proxy.formats.stops import watchable
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools, tools_of_history
 from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
@@ -292,8 +293,8 @@ class _Writing:
 
     def _stop(self) -> list[str] | None:
         stop = [each for each in self._conversation.stop if each.strip()]
-        blank = tuple(each for each in self._conversation.stop if not each.strip())
-        self._crossing.stops = blank  # which the API refuses
+        blank = [each for each in self._conversation.stop if not each.strip()]
+        self._crossing.stops = watchable(blank)  # which the API refuses
         return stop or None
 
     def _output_format(self) -> wire.OutputFormat | None:

@@ -29,6 +29,7 @@ from plexus_proxy.formats.conversation import (
 )
 from plexus_proxy.formats.responses import types as wire
 from plexus_proxy.formats.schemas import may_be_strict_for_chat
+from plexus_proxy.formats.stops import watchable
 from plexus_proxy.formats.toolnames import wire_name
 from plexus_proxy.formats.toolset import offered_tools
 from plexus_proxy.formats.websearch import NAME as WEB_SEARCH
@@ -114,7 +115,7 @@ class _Writing:
         for field in ("presence_penalty", "frequency_penalty"):
             if getattr(conversation, field):
                 self._lose(field)
-        crossing.stops = conversation.stop  # the API has none
+        crossing.stops = watchable(conversation.stop)  # the API has none
         tools = [each for each in conversation.tools if isinstance(each, Tool)]
         if any(each.cache for each in (*conversation.system, *tools)):
             self._lose("cache")
