@@ -4,7 +4,7 @@ Until an attempt is primed every fault may become a retry at the next candidate;
 tells the client in-band. Nothing else in the code asks whether headers have been sent.
 
 Which candidate is next is decided anew before each attempt, as things stand then: one that has
-begun to cool down is left out, so is one that would be asked with a credential that was refused a
+begun to cool down is left out, so is one that would be asked with a credential that failed a
 moment ago, and for a place at a target that is full the request waits only when nothing else is
 left. When all that is left cools down, the one that comes back first is probed.
 """
@@ -35,7 +35,7 @@ from plexus_proxy.gateway.exchange import FULL, Exchange
 from plexus_proxy.gateway.prepare import Prepared, Preparer
 from plexus_proxy.limits.allowances import Allowances, allowance_in
 from plexus_proxy.limits.concurrency import Places, Slot, Want
-from plexus_proxy.limits.cooldowns import LAST_RESORT_MS, Cooldown, Cooldowns
+from plexus_proxy.limits.cooldowns import LAST_RESORT_MS, OF_CREDENTIAL, Cooldown, Cooldowns
 from plexus_proxy.limits.retries import RetryBudget
 from plexus_proxy.routing.aliases import Candidate
 from plexus_proxy.routing.router import Route
@@ -337,8 +337,8 @@ class _Search:
         self._left = list(reversed(route.candidates))
         self._full: list[Candidate] = []
         self._blocking: list[tuple[Candidate, Cooldown]] = []
-        self._spent: set[tuple[str, str]] = set()
-        """(credential, model or "") that a fault was about."""
+        self._spent: set[tuple[str, str, str]] = set()
+        """(credential, server or "", model or "") that a fault was about; "": all."""
         now_ms = _now_ms()
         for candidate in route.cooling:
             entry = cooldowns.blocking(*candidate.key, now_ms)
@@ -353,16 +353,26 @@ class _Search:
         return bool(self._left or self._full or self._blocking)
 
     def note(self, candidate: Candidate, decided: Verdict) -> None:
-        """A fault: the same credential is not asked again for what it was about."""
-        account_wide = decided.cooling is not None and decided.cooling.account_wide
-        self._spent.add((_credential(candidate), "" if account_wide else candidate.model))
+        """A fault: the same credential is not asked again for what it was about. What is wrong with
+        the credential itself is so at every server, all else at the one that was asked: servers
+        that check no keys often have the same one."""
+        cooling = decided.cooling
+        everywhere = cooling is not None and cooling.cause in OF_CREDENTIAL
+        account_wide = cooling is not None and cooling.account_wide
+        self._spent.add(
+            (
+                _credential(candidate),
+                "" if everywhere else _server(candidate),
+                "" if account_wide else candidate.model,
+            )
+        )
 
     async def next(self) -> tuple[Candidate, Slot] | None:
         """The candidate to be tried now, and a place at it; None if there is none."""
         while self._left:
             candidate = self._left.pop()
             if self._is_spent(candidate):
-                self._exchange.skip(candidate, "credential refused before")
+                self._exchange.skip(candidate, "same credential failed before")
                 continue
             slot = self._places.take(_want(candidate))
             if slot is None:
@@ -396,7 +406,11 @@ class _Search:
         if not self._spent:
             return False
         credential = _credential(candidate)
-        return (credential, "") in self._spent or (credential, candidate.model) in self._spent
+        return any(
+            (credential, server, model) in self._spent
+            for server in ("", _server(candidate))
+            for model in ("", candidate.model)
+        )
 
     def _admitted(self, candidate: Candidate) -> bool:
         """Unless it has begun to cool down since it was routed."""
@@ -499,6 +513,11 @@ def _credential(candidate: Candidate) -> str:
     provider: Provider = candidate.provider
     key = provider.api_key.reveal() if provider.api_key is not None else ""
     return key or f"provider {candidate.provider_id}"
+
+
+def _server(candidate: Candidate) -> str:
+    """Whom its requests go to, whatever the path."""
+    return candidate.base_url.partition("://")[2].partition("/")[0]
 
 
 def _now_ms() -> int:

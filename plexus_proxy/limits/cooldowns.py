@@ -23,7 +23,8 @@ _MAX_DOUBLINGS = 30
 _TERMINAL: frozenset[Cause] = frozenset({"auth", "permission", "billing", "quota"})
 """Nothing gets better by trying again soon."""
 _OF_ALLOWANCE: frozenset[Cause] = frozenset({"quota", "billing", "rate_limit"})
-_OF_CREDENTIAL: frozenset[Cause] = frozenset({"auth", "permission", "billing", "quota"})
+OF_CREDENTIAL: frozenset[Cause] = frozenset({"auth", "permission", "billing", "quota"})
+"""Another way to sign in may be free of it."""
 
 
 class Cooldown(Struct, frozen=True, kw_only=True, gc=False):
@@ -209,7 +210,7 @@ class Cooldowns:
     def credential_changed(self, provider: str) -> None:
         """The operator has changed how we sign in there."""
         for entry in [*self._entries.values()]:
-            if entry.provider == provider and entry.cause in _OF_CREDENTIAL:
+            if entry.provider == provider and entry.cause in OF_CREDENTIAL:
                 self._take_away(entry.key)
 
     def take_out(self, provider: str, model: str, until_ms: int, now_ms: int) -> Cooldown:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.answers import VOICES, chat_error, chat_frames
 from support.fake_provider import Chunk, Hang, Head, Pause, Step, Until, Whole
-from support.gateway import Reply, Stand, StandBuilder, ask_body, spoken_text
+from support.gateway import Reply, Stand, StandBuilder, ask_body, healthy, spoken_text
 from support.waiting import until
 
 from plexus_proxy.limits.concurrency import PLACES
@@ -147,6 +147,31 @@ async def test_a_refused_credential_is_not_tried_at_another_provider(
         row = await stand.gateway.row()
         assert tried(row) == [("one", "failed"), ("two", "skipped"), ("three", "success")]
         assert "the-same-credential" not in json.dumps(row)
+
+
+@pytest.mark.parametrize(("refusal", "status"), [(503, 200), (429, 200), (401, 502), (402, 502)])
+async def test_a_key_that_many_servers_take_is_only_spent_where_it_is_refused_itself(
+    stand_builder: StandBuilder, refusal: int, status: int
+) -> None:
+    """Servers of one's own have the same key, often none to speak of."""
+    pair(stand_builder, "one", "two", key="no-key-needed")
+    elsewhere = stand_builder.providers["messages"]
+    elsewhere.default = healthy("chat")
+    stand_builder.config["providers"]["two"]["api_base_url"] = {"chat": elsewhere.url}
+    async with started(stand_builder) as stand:
+        stand.chat.enqueue(Whole(chat_error("no"), refusal))
+        assert (await ask(stand)).status == status
+        assert len(elsewhere.requests) == (status == 200)
+
+
+async def test_a_server_that_is_down_does_not_spend_a_key_for_others(
+    stand_builder: StandBuilder,
+) -> None:
+    pair(stand_builder, "one", "two", key="no-key-needed")
+    stand_builder.config["providers"]["one"]["api_base_url"] = {"chat": "http://127.0.0.1:1/v1"}
+    async with started(stand_builder) as stand:
+        assert (await ask(stand)).status == 200
+        assert tried(await stand.gateway.row()) == [("one", "failed"), ("two", "success")]
 
 
 async def test_a_failed_target_is_left_alone_by_the_next_request(
