@@ -4,8 +4,10 @@ A streamed attempt is *primed* when its first frame with content has been read; 
 body has. Until then it raises the fault, and nothing has reached the client.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -34,6 +36,8 @@ from plexus_proxy.usage.record import AttemptRecord
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+ERROR_BODY_S = 5.0
+"""From the head of an error answer on."""
 _MAX_REASON_CHARS = 2000
 _SSE = "text/event-stream"
 _OK = range(200, 300)
@@ -154,7 +158,7 @@ async def run(
             attempt.headers = answer.headers
             clock.enter("first_content")
             if answer.status not in _OK:
-                raise await _refused(work, answer)
+                raise await _refused(work, attempt, answer, clock)
             if not work.streamed:
                 return await _whole(work, attempt, answer)
             return await _streamed(work, attempt, answer, clock)
@@ -163,13 +167,22 @@ async def run(
             raise
 
 
-async def _refused(work: Work, answer: Answer) -> Refused:
-    try:
-        body = await answer.read(MAX_ERROR_BYTES)
-    except Garbled:
-        body = b""  # the status alone says enough
+async def _refused(work: Work, attempt: Attempt, answer: Answer, clock: PhaseClock) -> Refused:
+    """The status alone says enough: of the body counts what comes soon."""
+    body = b""
+
+    def take(chunk: bytes) -> bool:
+        nonlocal body
+        body += chunk
+        return len(body) < MAX_ERROR_BYTES
+
+    soon_s = min(ERROR_BODY_S, clock.limit_s("first_content") / 2)
+    with suppress(Garbled, TimeoutError):
+        async with asyncio.timeout(soon_s):
+            await answer.pour(take)
     answer.close()
-    return work.provider.read_error(answer.status, answer.headers, body)
+    body = scrub(body, attempt.candidate.provider)  # before a message is cut, perhaps in a secret
+    return work.provider.read_error(answer.status, answer.headers, body[:MAX_ERROR_BYTES])
 
 
 async def _whole(work: Work, attempt: Attempt, answer: Answer) -> Whole:

@@ -13,7 +13,7 @@ from support.answers import (
     responses_body,
     sse,
 )
-from support.fake_provider import Chunk, Drop, Flood, Head, Raw, Step, Whole
+from support.fake_provider import Chunk, Drop, Flood, Hang, Head, Raw, Step, Whole
 from support.gateway import (
     BAD_GATEWAY,
     CROSS,
@@ -199,6 +199,41 @@ async def test_an_error_in_any_shape_becomes_an_error_a_client_can_read(
     row = await stand.gateway.row()
     assert row["error_message"]
     assert len(row["error_message"]) <= 2000
+
+
+UNFINISHED = json.dumps(chat_error("Out of credits.", "x", "insufficient_quota")).encode()
+UNFINISHED_STEPS: dict[str, list[Step]] = {
+    "cut": [Head(429, JSON), Chunk(UNFINISHED), Drop()],
+    "cut in the middle": [Head(429, JSON), Chunk(UNFINISHED[:-9]), Drop()],
+    "silent": [Head(429, JSON), Chunk(UNFINISHED), Hang()],
+    "too long": [Whole(UNFINISHED[:-1] + b', "input": "' + b"y" * 200_000 + b'"}', 429)],
+}
+
+
+@pytest.mark.provider_breaks_grammar
+@pytest.mark.parametrize("steps", UNFINISHED_STEPS.values(), ids=UNFINISHED_STEPS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_of_an_error_that_does_not_end_counts_what_has_come(
+    stand_builder: StandBuilder, steps: list[Step], stream: bool
+) -> None:
+    stand_builder.config["timeouts"] = {"first_content_s": 1}
+    async with stand_builder.started() as stand:
+        stand.chat.enqueue(*steps)
+        reply = await stand.gateway.ask("chat", ask_body("chat", "chat", stream=stream))
+        assert reply.status == 502  # it is about the gateway's account
+        row = await stand.gateway.row()
+        assert "Out of credits." in row["error_message"]
+        assert row["attempts"][0]["http_status"] == 429
+        assert row["status"] == "error"
+
+
+async def test_no_part_of_a_key_is_left_where_a_message_is_cut(stand: Stand) -> None:
+    key = stand.secrets.providers["chat"]
+    echo = b"x" * (2000 - len(key) // 2) + key.encode()
+    stand.chat.enqueue(Whole(echo, 400, {"content-type": "text/plain"}))
+    reply = await stand.gateway.ask("chat", ask_body("chat", "chat"))
+    assert "***" in reply.text
+    assert key[:8] not in reply.text
 
 
 @pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
