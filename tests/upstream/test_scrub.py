@@ -8,13 +8,22 @@ from plexus_proxy.upstream.scrub import scrub, scrub_fault
 PROVIDER = Provider(
     api_base_url="http://provider.example",
     api_key=Secret("provider-key-1234"),
-    headers={"x-tenant": Secret("tenant-token-5678"), "x-flag": Secret("true")},
+    headers={
+        "x-tenant": Secret("tenant-token-5678"),
+        "x-flag": Secret("true"),
+        "proxy-authorization": Secret("Bearer token-behind-9012"),
+    },
 )
 
 
 def test_key_and_configured_headers_are_masked() -> None:
     said = b'{"message": "provider-key-1234 of tenant-token-5678"}'
     assert scrub(said, PROVIDER) == b'{"message": "*** of ***"}'
+
+
+def test_a_token_is_masked_without_the_scheme_it_is_configured_with() -> None:
+    assert scrub(b"Incorrect key: token-behind-9012.", PROVIDER) == b"Incorrect key: ***."
+    assert scrub(b"Got: Bearer token-behind-9012.", PROVIDER) == b"Got: ***."
 
 
 def test_a_short_header_value_does_not_spoil_the_json_around_it() -> None:
