@@ -251,7 +251,7 @@ class Dispatcher:
                 candidate,
                 client_headers,
                 snapshot.config.egress,
-                first_bytes=stall.ttfb_bytes,
+                first_bytes=stall.ttfb_bytes if stall.ttfb_s and resumes is None else 0,
                 resumes=resumes,
                 may_resume=exchange.may_resume,
             )

@@ -118,7 +118,7 @@ class Work(Struct, frozen=True, kw_only=True, gc=False):
     resumes: Resumable | None = None
     """A stream that may go on elsewhere when it is cut off: the relay, in place of a new one."""
     first_bytes: int = 0
-    """How much a stream must have brought to count as begun."""
+    """How much a stream must have brought to count as begun; until then nothing of it is sent."""
     patch: Callable[[bytes], bytes] | None = None
     """Of answers that need no translation: what the client gets in place of a frame or body."""
 
@@ -233,6 +233,7 @@ async def _streamed(work: Work, attempt: Attempt, answer: Answer, clock: PhaseCl
     ended = await answer.pour(peek)
     if not start.lstrip(_BLANK).startswith(b"{"):
         return await _primed(work, attempt, answer, start, clock, ended=ended)
+    clock.begun()
     rest = b"" if ended else await answer.read(MAX_ANSWER_BYTES)
     answer.close()
     if work.resumes is not None and work.resumes.broken:
@@ -284,7 +285,9 @@ async def _primed(
         head.append(relay.feed(chunk))
         if relay.fault is not None or relay.cut:
             return False
-        return not relay.committed or (observer.empty and not observer.ended)
+        if seen < work.first_bytes or not relay.committed:
+            return True
+        return observer.empty and not observer.ended
 
     if prime(start) and not ended:
         ended = await answer.pour(prime)

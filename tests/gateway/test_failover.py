@@ -393,6 +393,32 @@ async def test_a_stream_that_begins_too_late_is_left_for_another(
 
 
 @pytest.mark.provider_breaks_grammar
+@pytest.mark.parametrize("enough", [True, False])
+async def test_a_stream_that_has_brought_too_little_in_time_is_left_for_another(
+    stand_builder: StandBuilder, enough: bool
+) -> None:
+    """`ttfbBytes` are of the stream, content or not."""
+    pair(stand_builder, "one", "two")
+    frames = chat_frames()
+    begin = sum(map(len, frames[:3]))
+    stand_builder.config["providers"]["one"] |= {
+        "stallTtfbMs": 300,
+        "stallTtfbBytes": begin if enough else begin + 1,
+    }
+    async with started(stand_builder) as stand:
+        rest = [Pause(0.6), *map(Chunk, frames[3:])]
+        stand.chat.enqueue(Head(), *map(Chunk, frames[:3]), *rest)
+        reply = await ask(stand, stream=True)
+        assert spoken_text("chat", reply.events()) == "Teal is a colour."
+        row = await stand.gateway.row()
+        if enough:
+            assert tried(row) == [("one", "success")]
+        else:
+            assert tried(row) == [("one", "failed"), ("two", "success")]
+            assert row["attempts"][0]["error_code"] == "upstream_late_start"
+
+
+@pytest.mark.provider_breaks_grammar
 @pytest.mark.parametrize("cools", [False, True])
 async def test_a_stream_that_is_too_slow_is_ended(stand_builder: StandBuilder, cools: bool) -> None:
     pair(stand_builder, "one")
