@@ -13,3 +13,15 @@ def alias_names(models: Mapping[str, Alias]) -> dict[str, str]:
         for other in alias.additional_aliases:
             names.setdefault(other, name)
     return names
+
+
+def group_names(
+    models: Mapping[str, Alias], names: Mapping[str, str]
+) -> dict[str, tuple[str, int]]:
+    """`<name>/<group>` for every name → the primary name of its alias, and which of its groups;
+    the first in the file wins."""
+    places: dict[str, tuple[str, int]] = {}
+    for name, primary in names.items():
+        for index, group in enumerate(models[primary].groups):
+            places.setdefault(f"{name}/{group.name}", (primary, index))
+    return places

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from plexus_proxy.config import stalls
 from plexus_proxy.config.model import Config, Key, Provider
-from plexus_proxy.config.names import alias_names
+from plexus_proxy.config.names import alias_names, group_names
 from plexus_proxy.config.timeouts import ResolvedTimeouts, general, of_provider
 from plexus_proxy.crypto import digest
 
@@ -20,6 +20,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     config: Config
     alias_names: Mapping[str, str]
     """Every name a client may ask for → the primary name of its alias."""
+    group_names: Mapping[str, tuple[str, int]]
+    """`<name>/<group>` → the primary name of its alias, and which of its groups."""
     key_names: Mapping[bytes, str]
     """SHA-256 digest of a key's secret → the key's name."""
     admin_digest: bytes
@@ -47,9 +49,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 def snapshot_of(config: Config, text: str = "") -> Snapshot:
+    names = alias_names(config.models)
     return Snapshot(
         config=config,
-        alias_names=alias_names(config.models),
+        alias_names=names,
+        group_names=group_names(config.models, names),
         key_names=_key_names(config.keys),
         admin_digest=digest(config.admin_key.reveal()),
         general_timeouts=general(config),

@@ -9,11 +9,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from plexus_proxy.config.model import Alias, TargetKey
+from plexus_proxy.config.model import TargetGroup, TargetKey
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.formats.format import Call
 from plexus_proxy.gateway.auth import Caller
 from plexus_proxy.gateway.exchange import Exchange
+from plexus_proxy.routing.aliases import groups_of
 from plexus_proxy.routing.bindings import Bindings, Unknown, keys_of
 from plexus_proxy.routing.router import Route
 from plexus_proxy.routing.selectors import Measured
@@ -57,12 +58,13 @@ class Affinity:
     async def preference(
         self, caller: Caller, headers: Mapping[str, str], call: Call, snapshot: Snapshot
     ) -> Preference:
-        """What a request prefers. Models with a single target, and targets that the client named
-        itself, leave no choice."""
-        name = snapshot.alias_names.get(call.model)
-        alias = snapshot.config.models[name] if name is not None else None
-        if name is None or alias is None or not _has_choice(alias):
+        """What a request prefers. Models and groups with a single target, and targets that the
+        client named itself, leave no choice."""
+        named = groups_of(call.model, snapshot)
+        if named is None or not _has_choice(named[1]):
             return NONE
+        name = named[0]
+        alias = snapshot.config.models[name]
         state = carries_state(call)
         pins = pins_of(call)
         session = session_of(headers, call)
@@ -94,6 +96,6 @@ class Affinity:
             self._bindings.served(preference.keys[0], target, spilled=spilled)
 
 
-def _has_choice(alias: Alias) -> bool:
-    targets = [target for group in alias.groups for target in group.targets]
+def _has_choice(groups: Sequence[TargetGroup]) -> bool:
+    targets = [target for group in groups for target in group.targets]
     return len(targets) > 1 or any(target.alias for target in targets)

@@ -38,6 +38,19 @@ DIRECT_PREFIX = "direct/"
 _NO_ALIAS = Alias()
 
 
+def groups_of(model: str, snapshot: Snapshot) -> tuple[str, tuple[TargetGroup, ...]] | None:
+    """The alias that a client asks for, by its primary name, and those of its groups that may
+    serve: one alone for `direct/<alias>/<group>`. None for every other name."""
+    if not model.startswith(DIRECT_PREFIX):
+        name = snapshot.alias_names.get(model)
+        return None if name is None else (name, snapshot.config.models[name].groups)
+    place = snapshot.group_names.get(model.removeprefix(DIRECT_PREFIX))
+    if place is None:
+        return None
+    name, index = place
+    return name, (snapshot.config.models[name].groups[index],)
+
+
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """A target that can serve a request, with all that an attempt at it needs."""
 
@@ -101,7 +114,6 @@ class Planner:
         self.snapshot = snapshot
         self._spoken = spoken
         self._made: dict[tuple[str, str, RequestKind], Plan] = {}
-        self._groups = _named_groups(snapshot)
 
     def plan(self, model: str, wanted: str, kind: RequestKind) -> Plan:
         """Raises BadRequest, UnknownModel, NoCandidate."""
@@ -113,16 +125,12 @@ class Planner:
         return made
 
     def _new(self, model: str, wanted: str, kind: RequestKind) -> Plan:
-        if not model.startswith(DIRECT_PREFIX):
-            name = self.snapshot.alias_names.get(model)
-            if name is None:
-                raise UnknownModel(model)
-            groups = self.snapshot.config.models[name].groups
-        elif (named := self._groups.get(model.removeprefix(DIRECT_PREFIX))) is not None:
-            name, group = named
-            groups = (group,)
-        else:
-            return self._direct(model, wanted, kind)
+        named = groups_of(model, self.snapshot)
+        if named is None:
+            if model.startswith(DIRECT_PREFIX):
+                return self._direct(model, wanted, kind)
+            raise UnknownModel(model)
+        name, groups = named
         if not any(group.targets for group in groups):
             raise UnknownModel(model)
         alias = self.snapshot.config.models[name]
@@ -165,15 +173,6 @@ class Planner:
             direct=True,
             overlapping=False,
         )
-
-
-def _named_groups(snapshot: Snapshot) -> Mapping[str, tuple[str, TargetGroup]]:
-    """`<name>/<group>` → the alias's primary name and its group; the first in the file wins."""
-    named: dict[str, tuple[str, TargetGroup]] = {}
-    for name, primary in snapshot.alias_names.items():
-        for group in snapshot.config.models[primary].groups:
-            named.setdefault(f"{name}/{group.name}", (primary, group))
-    return named
 
 
 class _Drafted(Struct, frozen=True, gc=False):

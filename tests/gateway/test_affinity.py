@@ -47,7 +47,12 @@ def asked(stand: Stand) -> list[str]:
 
 
 async def turn(
-    stand: Stand, number: int, *, topic: str = "teal", headers: dict[str, str] | None = None
+    stand: Stand,
+    number: int,
+    *,
+    topic: str = "teal",
+    headers: dict[str, str] | None = None,
+    model: str = "many",
 ) -> Reply:
     """The turn of a conversation about `topic`."""
     messages: list[dict[str, Any]] = [SYSTEM]
@@ -55,7 +60,7 @@ async def turn(
         messages.append({"role": "user", "content": f"{topic} {each}"})
         messages.append({"role": "assistant", "content": f"about {topic} {each}"})
     messages.append({"role": "user", "content": f"{topic} {number}"})
-    reply = await stand.gateway.ask("chat", {"model": "many", "messages": messages}, headers)
+    reply = await stand.gateway.ask("chat", {"model": model, "messages": messages}, headers)
     assert reply.status == 200
     return reply
 
@@ -69,6 +74,15 @@ async def test_all_turns_of_a_conversation_go_where_the_first_went(
             for number in range(8):
                 await turn(stand, number, topic=topic)
             assert len(set(asked(stand))) == 1
+
+
+async def test_a_group_that_the_client_asks_for_keeps_conversations_too(
+    stand_builder: StandBuilder,
+) -> None:
+    async with spread(stand_builder) as stand:
+        for number in range(8):
+            await turn(stand, number, model="direct/many/default")
+        assert len(set(asked(stand))) == 1
 
 
 async def test_conversations_are_spread(stand_builder: StandBuilder) -> None:
