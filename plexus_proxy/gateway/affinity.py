@@ -41,8 +41,12 @@ class Preference(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def wishes(self) -> Sequence[TargetKey | str]:
-        """For Router.route."""
-        return (*self.pins, self.bound) if self.bound is not None else self.pins
+        """For Router.route. Of a provider's targets the one that served last comes first."""
+        if self.bound is None:
+            return self.pins
+        provider = self.bound[0]
+        place = self.pins.index(provider) if provider in self.pins else len(self.pins)
+        return (*self.pins[:place], self.bound, *self.pins[place:])
 
 
 NONE = Preference()

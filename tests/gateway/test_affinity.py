@@ -1,7 +1,7 @@
 """Conversations stay on their target, as clients and providers see it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,9 @@ from support.fake_provider import Chunk, Head, Until, Whole
 from support.gateway import Reply, Stand, StandBuilder, ask_body, config_of, healthy
 from support.waiting import until
 
+from plexus_proxy.config.model import TargetKey
 from plexus_proxy.config.store import CONFIG
+from plexus_proxy.gateway.affinity import Preference
 
 TARGETS = ("one", "two", "three", "four")
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -191,3 +193,23 @@ async def test_reasoning_goes_back_to_the_provider_that_can_read_it(
             again["input"].append(question)
             await stand.gateway.ask("responses", {**again, "stream": False})
             assert provider.last.path.split("/")[2] == first
+
+
+BOUND = ("b", "m")
+
+
+@pytest.mark.parametrize(
+    ("pins", "bound", "wishes"),
+    [
+        ((), None, ()),
+        ((), BOUND, (BOUND,)),
+        (("a", "c"), None, ("a", "c")),
+        (("a", "c"), BOUND, ("a", "c", BOUND)),
+        (("b", "c"), BOUND, (BOUND, "b", "c")),
+        (("a", "b", "c"), BOUND, ("a", BOUND, "b", "c")),
+    ],
+)
+def test_reasoning_comes_first_and_of_its_provider_the_target_that_served_last(
+    pins: Sequence[str], bound: TargetKey | None, wishes: Sequence[TargetKey | str]
+) -> None:
+    assert tuple(Preference(pins=pins, bound=bound).wishes) == wishes
