@@ -94,9 +94,11 @@ class Affinity:
         return degraded(measured(bound), [measured(key) for key in islice(others, _COMPARED)])
 
     def served(self, preference: Preference, exchange: Exchange, target: TargetKey) -> None:
-        """A target has answered. One that took what the bound one had no room for is not noted."""
+        """A target has answered. One that took what the bound one had no room for is not noted;
+        it was given a chance if there was a place for it in the end."""
         if preference.keys:
-            spilled = preference.bound in exchange.full_targets
+            tried = {attempt.candidate.key for attempt in exchange.attempts}
+            spilled = preference.bound in exchange.full_targets - tried
             self._bindings.served(preference.keys[0], target, spilled=spilled)
 
 

@@ -61,6 +61,7 @@ class Exchange:
         "dropped",
         "error",
         "first_content",
+        "full_targets",
         "http_status",
         "may_resume",
         "request_id",
@@ -90,6 +91,8 @@ class Exchange:
         self.answered: Attempt | None = None
         """The one whose answer the client gets."""
         self.skipped: list[Skipped] = []
+        self.full_targets: set[TargetKey] = set()
+        """Those that had no room for it."""
         self.dropped: list[str] = []
         self.error: PlexusError | None = None
         self.http_status: int | None = None
@@ -112,13 +115,10 @@ class Exchange:
             self.first_content = now
         return now
 
-    @property
-    def full_targets(self) -> set[TargetKey]:
-        """Targets that had no room for it."""
-        return {each.candidate.key for each in self.skipped if each.reason == FULL}
-
     def skip(self, candidate: Candidate, reason: str) -> None:
-        """A candidate was left out."""
+        """A candidate was left out. The row names only so many, however many there were."""
+        if reason == FULL:
+            self.full_targets.add(candidate.key)
         if len(self.skipped) < _MAX_SKIPPED:
             self.skipped.append(Skipped(candidate, reason, len(self.attempts)))
 

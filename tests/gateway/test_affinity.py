@@ -17,11 +17,17 @@ from support.answers import (
 )
 from support.fake_provider import Chunk, Head, Until, Whole
 from support.gateway import Reply, Stand, StandBuilder, ask_body, config_of, healthy
+from support.routing import Known, routed, snapshot_from
 from support.waiting import until
 
 from plexus_proxy.config.model import TargetKey
 from plexus_proxy.config.store import CONFIG
-from plexus_proxy.gateway.affinity import Preference
+from plexus_proxy.formats.chat.observer import ChatObserver
+from plexus_proxy.gateway.affinity import Affinity, Preference
+from plexus_proxy.gateway.exchange import FULL, Exchange
+from plexus_proxy.limits.concurrency import Places, Want
+from plexus_proxy.routing.bindings import Bindings
+from plexus_proxy.upstream.attempt import Attempt
 
 TARGETS = ("one", "two", "three", "four")
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -213,3 +219,49 @@ def test_reasoning_comes_first_and_of_its_provider_the_target_that_served_last(
     pins: Sequence[str], bound: TargetKey | None, wishes: Sequence[TargetKey | str]
 ) -> None:
     assert tuple(Preference(pins=pins, bound=bound).wishes) == wishes
+
+
+def noted(full: Sequence[TargetKey], resting: int, tried: Sequence[TargetKey]) -> TargetKey | None:
+    """Whom a conversation bound to b/m belongs to after one that the last of `tried` has served,
+    while these were full when it came, and so many others cooled down."""
+    names = [*"abc", *(f"resting-{number}" for number in range(resting))]
+    providers = "".join(f"  {each}: {{api_base_url: http://{each}}}\n" for each in names)
+    targets = "".join(f"    - {{provider: {each}, model: m}}\n" for each in names)
+    text = f"providers:\n{providers}models:\n  many:\n    targets:\n{targets}"
+    of = {each.key: each for each in routed(snapshot_from(text), "many").candidates}
+    exchange = Exchange("chat", "req_1", {}, None)
+    for name in names[3:]:
+        exchange.skip(of[name, "m"], "cooling down: 5xx")
+    for key in full:
+        exchange.skip(of[key], FULL)
+    places = Places(lambda: 1)
+    for key in tried:
+        slot = places.take(Want(*key, None, None))
+        assert slot is not None
+        exchange.attempts.append(Attempt(of[key], ChatObserver(), slot))
+    bindings = Bindings(None)  # pyright: ignore[reportArgumentType] - nothing is written or read
+    affinity = Affinity(bindings, Known())
+    affinity.served(Preference(keys=("k",), bound=BOUND), exchange, tried[-1])
+    found = bindings.bound_now("k")
+    return found if isinstance(found, tuple) else None
+
+
+@pytest.mark.parametrize(
+    ("full", "resting", "tried", "expected"),
+    [
+        ((), 0, [BOUND], BOUND),
+        ((), 0, [BOUND, ("a", "m")], ("a", "m")),
+        ([BOUND], 0, [("a", "m")], None),
+        ([("c", "m")], 0, [BOUND, ("a", "m")], ("a", "m")),
+        ([BOUND], 30, [("a", "m")], None),
+        ([BOUND, ("a", "m")], 0, [BOUND], BOUND),  # it was waited for
+        ([BOUND, ("a", "m")], 0, [BOUND, ("a", "m")], ("a", "m")),  # and failed
+    ],
+)
+def test_only_what_a_full_target_never_got_leaves_the_session_where_it_was(
+    full: Sequence[TargetKey],
+    resting: int,
+    tried: Sequence[TargetKey],
+    expected: TargetKey | None,
+) -> None:
+    assert noted(full, resting, tried) == expected
