@@ -25,6 +25,11 @@ def redact(text: str) -> str:
     return text
 
 
+def reason(error: BaseException) -> str:
+    """Why something failed, in one line; a time-out brings no words of its own."""
+    return str(error) or type(error).__name__
+
+
 class RedactingFormatter(logging.Formatter):
     """Masks the finished line, so that tracebacks and arguments are covered too."""
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from plexus_proxy.log import RedactingFormatter, redact
+from plexus_proxy.log import RedactingFormatter, reason, redact
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_tracebacks_are_masked_too() -> None:
     text = RedactingFormatter("%(message)s").format(record)
     assert "ValueError" in text
     assert "CANARY" not in text
+
+
+def test_every_failure_has_a_reason() -> None:
+    assert reason(OSError("no route")) == "no route"
+    assert reason(TimeoutError()) == "TimeoutError"

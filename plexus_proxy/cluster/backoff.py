@@ -2,6 +2,8 @@
 
 import logging
 
+from plexus_proxy.log import reason
+
 _FIRST_S = 0.25
 _MOST_S = 4.0
 
@@ -18,7 +20,7 @@ class Backoff:
     def failed(self, error: Exception) -> float:
         """Seconds to wait before the next try."""
         if not self._delay_s:
-            _log.warning("%s: %s", self._consequence, error or type(error).__name__)
+            _log.warning("%s: %s", self._consequence, reason(error))
         self._delay_s = min(self._delay_s * 2 or _FIRST_S, _MOST_S)
         return self._delay_s
 

@@ -29,6 +29,7 @@ from plexus_proxy.db.database import (
     WrongUrl,
 )
 from plexus_proxy.db.statements import StatementSet
+from plexus_proxy.log import reason
 from plexus_proxy.resources import MIGRATIONS, QUERIES
 from plexus_proxy.tasks import spawn
 
@@ -327,4 +328,4 @@ def _mapped_errors() -> Generator[None]:
     except asyncpg.ClientConfigurationError:
         raise WrongUrl("DATABASE_URL is not a valid PostgreSQL URL.") from None
     except _NO_ANSWER as error:
-        raise Unavailable(f"PostgreSQL: {error or type(error).__name__}") from error
+        raise Unavailable(f"PostgreSQL: {reason(error)}") from error

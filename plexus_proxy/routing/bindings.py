@@ -29,6 +29,7 @@ from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.cluster.leases import every_once
 from plexus_proxy.config.model import TargetKey
 from plexus_proxy.db.database import DATABASE, Conflict, Rejected, Unavailable
+from plexus_proxy.log import reason
 from plexus_proxy.routing.binding_store import BindingStore, Bound
 from plexus_proxy.routing.sticky import Session
 
@@ -189,7 +190,7 @@ class Bindings:
             except (Unavailable, Conflict) as error:
                 _trim(self._pending, self._max_sessions)
                 if not self._is_failing:
-                    _log.warning("bindings are in memory only: %s", error or type(error).__name__)
+                    _log.warning("bindings are in memory only: %s", reason(error))
                 self._is_failing = True
                 return
             except Rejected as error:

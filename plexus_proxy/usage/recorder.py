@@ -18,6 +18,7 @@ from aiohttp import web
 
 from plexus_proxy import tasks
 from plexus_proxy.db.database import DATABASE, Conflict, Rejected, Unavailable
+from plexus_proxy.log import reason
 from plexus_proxy.usage.live import InFlight
 from plexus_proxy.usage.record import UsageRow
 from plexus_proxy.usage.scrub import scrub
@@ -207,8 +208,7 @@ class Recorder:
 
     def _note_away(self, error: Exception) -> None:
         if not self._away:
-            reason = error or type(error).__name__
-            _log.warning("the database is away, usage rows are kept on disk: %s", reason)
+            _log.warning("the database is away, usage rows are kept on disk: %s", reason(error))
         self._away = True
 
     def _note_back(self) -> None:

@@ -20,6 +20,7 @@ from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.cluster.leases import every_once
 from plexus_proxy.config.model import TargetKey
 from plexus_proxy.db.database import DATABASE, Unavailable
+from plexus_proxy.log import reason
 from plexus_proxy.usage.record import UsageRow
 from plexus_proxy.usage.recorder import RECORDER
 from plexus_proxy.usage.samples import HOUR_MS, Sample, Sums, sample_of, target_of
@@ -151,7 +152,7 @@ class Statistics:
                 if not isinstance(error, Unavailable | TimeoutError):
                     raise
                 if not self._away:
-                    _log.warning("statistics cannot be read: %s", error or type(error).__name__)
+                    _log.warning("statistics cannot be read: %s", reason(error))
                 self._away = True
                 return
             self._away = False

@@ -21,6 +21,7 @@ from plexus_proxy.crypto import Sealer, Secret
 from plexus_proxy.db.database import DATABASE, Conflict, Rejected, Row, Unavailable
 from plexus_proxy.formats.anchors import Sought
 from plexus_proxy.formats.conversation import Reasoning, Remembered
+from plexus_proxy.log import reason
 from plexus_proxy.vault.memory import Kept, Memory, size_of
 from plexus_proxy.vault.store import VaultStore
 
@@ -93,7 +94,7 @@ class ReasoningVault:
             try:
                 await self._store.insert(rows)
             except (Unavailable, Conflict, Rejected) as error:
-                _log.warning("reasoning is kept in memory only: %s", error or type(error).__name__)
+                _log.warning("reasoning is kept in memory only: %s", reason(error))
 
     async def fetch(self, key_name: str, sought: Sought) -> Mapping[str, tuple[Reasoning, ...]]:
         """What is kept, by anchor. What is awaited and not there yet is asked for again until
@@ -126,7 +127,7 @@ class ReasoningVault:
         except TimeoutError:
             pass
         except Unavailable as error:
-            _log.warning("kept reasoning cannot be fetched: %s", error or type(error).__name__)
+            _log.warning("kept reasoning cannot be fetched: %s", reason(error))
             return found
         if answered:  # a database that said nothing has not said no
             self._note_absent(key_name, missing)
