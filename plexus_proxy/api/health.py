@@ -28,13 +28,18 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: 503 while draining, or before the database answers."""
+    """GET /readyz: 503 while draining, or before the database has answered for the first time.
+
+    Not when it is lost later: it is all replicas' database, and none would be left to serve what
+    can be served without it."""
     if request.app[DRAIN].draining:
         return web.Response(status=503, text="draining")
-    try:
-        await request.app[DATABASE].ping()
-    except Unavailable:
-        return web.Response(status=503, text="database unavailable")
+    database = request.app[DATABASE]
+    if not database.opened:
+        try:
+            await database.ping()
+        except Unavailable:
+            return web.Response(status=503, text="database unavailable")
     return web.Response(text="ready")
 
 

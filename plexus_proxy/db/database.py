@@ -62,6 +62,11 @@ class Database(Statements, Protocol):
     dialect: str
     """`sqlite` or `postgres`: for the /health report, never for branching."""
 
+    @property
+    def opened(self) -> bool:
+        """Whether it has ever connected and is migrated; it may be away again since."""
+        ...
+
     def transaction(self) -> AbstractAsyncContextManager[Statements]:
         """A write transaction; commits on the way out, rolls back on any exception."""
         ...

@@ -99,6 +99,10 @@ class PostgresDatabase:
         self._opening: asyncio.Task[Exception | None] | None = None
         self._closed = False
 
+    @property
+    def opened(self) -> bool:
+        return self._pool is not None
+
     async def fetch_all(self, query: Query, **params: Any) -> Sequence[Row]:
         async with self._connection() as connection:
             return await _Session(connection, self._statements).fetch_all(query, **params)
@@ -164,7 +168,7 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         if self._pool is None:
-            await self._opened()
+            await self._ready_pool()
 
     async def ping(self) -> None:
         try:
@@ -190,7 +194,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[_Connection]:
-        pool = self._pool or await self._opened()
+        pool = self._pool or await self._ready_pool()
         with _mapped_errors():
             connection = await pool.acquire(timeout=_CONNECT_S)
         try:
@@ -199,7 +203,7 @@ class PostgresDatabase:
             with suppress(*_ASYNCPG_ERRORS):  # the pool drops a connection it cannot reset
                 await pool.release(connection, timeout=_CLOSE_S)
 
-    async def _opened(self) -> _Pool:
+    async def _ready_pool(self) -> _Pool:
         """Open once for all who wait; a caller that gives up does not stop it."""
         if self._opening is None or self._opening.done():
             self._opening = spawn(self._open(), name="open PostgreSQL")

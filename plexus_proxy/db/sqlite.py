@@ -79,6 +79,10 @@ class SqliteDatabase:
             raise
         return connection
 
+    @property
+    def opened(self) -> bool:
+        return self._writer.open
+
     async def fetch_all(self, query: Query, **params: Any) -> Sequence[Row]:
         return await self._read(_rows, query, params)
 
@@ -147,7 +151,7 @@ class SqliteDatabase:
             await asyncio.sleep(_LISTEN_S)
 
     async def open(self) -> None:
-        if not self._writer.open:
+        if not self.opened:
             await self._writer.run(_nothing)
 
     async def ping(self) -> None:

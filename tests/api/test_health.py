@@ -7,12 +7,14 @@ from typing import Any
 import aiohttp
 import pytest
 from support.canary import canary, leaks_in
-from support.databases import Outage
+from support.databases import Outage, PostgresOutage
 from support.gateway import Reply, Stand, StandBuilder, ask_body, reply_of
+from support.postgres import PostgresServer
 from support.waiting import until
 
 from plexus_proxy.cluster.cluster import CLUSTER
 from plexus_proxy.config.store import CONFIG
+from plexus_proxy.db.database import DATABASE, Unavailable
 
 
 async def get(stand: Stand, path: str, method: str = "GET") -> Reply:
@@ -72,6 +74,23 @@ async def test_without_its_database_it_serves_but_is_not_ready(
         async with asyncio.timeout(20):
             while (await get(stand, "/readyz")).status != 200:  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.1)
+
+
+async def test_when_its_database_goes_away_it_stays_ready(
+    stand_builder: StandBuilder, postgres_server: PostgresServer
+) -> None:
+    name = postgres_server.create()
+    async with PostgresOutage(postgres_server.url(name)) as outage:
+        await outage.end()
+        async with stand_builder.started(DATABASE_URL=outage.url) as stand:
+            assert (await get(stand, "/readyz")).status == 200
+            await outage.begin()
+            with pytest.raises(Unavailable):
+                await stand.gateway.app[DATABASE].ping()
+            assert (await get(stand, "/readyz")).status == 200  # or no replica would be left
+            assert (await stand.gateway.ask("chat", ask_body("chat", "chat"))).status == 200
+            await outage.end()
+    postgres_server.drop(name)
 
 
 # ---- The config
