@@ -15,6 +15,8 @@ BEAT_S = 2.0
 TTL_MS = 10_000
 _DEAD_MS = 60_000
 """Rows of processes that have been dead for longer are deleted."""
+_GAP_MS = 2 * 1000 * BEAT_S
+"""Between two looks: the database was away, and for all others too."""
 
 
 class Member(Struct, frozen=True):
@@ -44,6 +46,10 @@ class Members:
         self._config_digest = ""
         self._backoff = Backoff("other processes are not told that this one lives")
         self._seen: Sequence[Member] = ()
+        self._looked_at_ms: int | None = None
+        self._gap_began_ms = 0
+        self._gap_ended_ms = -TTL_MS
+        """For a while after that whoever lived when it began may still come back."""
         self.id = id
 
     @property
@@ -85,10 +91,20 @@ class Members:
     async def _look(self, now_ms: int) -> None:
         rows = await self._database.fetch_all("members_all")
         members = [convert(row, Member, strict=False) for row in rows]
-        self._seen = [each for each in members if each.expires_at_ms > now_ms]
-        before_ms = now_ms - _DEAD_MS
+        living_ms = self._living_ms(now_ms)
+        self._seen = [each for each in members if each.expires_at_ms > living_ms]
+        before_ms = living_ms - _DEAD_MS
         if any(each.expires_at_ms < before_ms for each in members):
             await self._database.execute("members_delete_dead", before_ms=before_ms)
+
+    def _living_ms(self, now_ms: int) -> int:
+        """Whose row is valid then lives. Who comes back first from an outage must not take itself
+        to be alone, and all places to be its own."""
+        before_ms, self._looked_at_ms = self._looked_at_ms, now_ms
+        if before_ms is not None and now_ms - before_ms > _GAP_MS:
+            self._gap_began_ms, self._gap_ended_ms = before_ms, now_ms
+        is_patient = 0 <= now_ms - self._gap_ended_ms < TTL_MS
+        return self._gap_began_ms if is_patient else now_ms
 
     async def leave(self) -> None:
         """Say that this process stops. Raises Unavailable; then its row will expire."""

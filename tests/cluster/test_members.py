@@ -77,6 +77,27 @@ async def test_a_member_says_who_it_is_and_what_it_runs_on(
     assert a.configs() == 1
 
 
+@pytest.mark.parametrize("gap_ms", [TTL_MS, 10 * 60_000])
+async def test_who_comes_back_first_from_an_outage_waits_for_the_others(
+    database: Database, clock: Clock, gap_ms: int
+) -> None:
+    a, b, c = (member(database, clock, id) for id in "abc")
+    for each in (a, b, c, a):
+        await each.beat()
+    clock.now_ms += gap_ms  # in which no beat of any came through
+    await a.beat()
+    assert a.count == 3
+    clock.now_ms += 2000
+    await b.beat()
+    await a.beat()
+    assert (a.count, b.count) == (3, 3)
+    for _ in range(5):  # c does not come back
+        clock.now_ms += 2000
+        await b.beat()
+        await a.beat()
+    assert (a.count, b.count) == (2, 2)
+
+
 @pytest.mark.usefixtures("postgres_server")  # `outage` cannot start it: it has a loop running
 async def test_without_the_database_it_is_alone_until_the_database_is_there(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
