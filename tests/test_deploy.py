@@ -165,3 +165,15 @@ def test_the_front_holds_no_stream_back() -> None:
         "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
     ):
         assert line in front
+
+
+def test_the_front_gives_no_gateway_up_and_holds_many_streams() -> None:
+    [file] = documents("compose.postgres.yaml")
+    assert "./nginx.conf:/etc/nginx/nginx.conf:ro" in file["services"]["front"]["volumes"]
+    front = (DEPLOY / "nginx.conf").read_text()
+    servers = re.findall(r"^\s*server (\S+) (.*);", front, re.M)
+    assert servers == [("plexus:4000", "resolve max_fails=0")]
+    assert re.search(r"^\s*proxy_next_upstream error;", front, re.M)
+    assert "proxy_next_upstream_tries" not in front
+    [connections] = re.findall(r"worker_connections (\d+)", front)
+    assert int(connections) >= 10_000  # the image's own file has 1024, 512 streams
