@@ -217,6 +217,7 @@ FAULTS: dict[str, Fault] = {
         (502, 502),
         "server or network",
         streams_only=True,
+        patience_s=20,
     ),
     "huge headers": Fault(
         always([Raw(b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % n for n in range(40_000)))]),
