@@ -81,8 +81,8 @@ async def test_ten_thousand_broken_requests_leave_no_connection_task_place_or_me
             answered += sum(await asyncio.gather(*(_one(stand, dice) for _ in range(CLIENTS))))
             for provider in stand.providers.values():
                 provider.requests.clear()
-            forget_cut_streams()
-        await until(lambda: not stand.gateway.open_requests)
+            await until(lambda: not stand.gateway.open_requests)
+            forget_cut_streams()  # none of them goes on
         await until(lambda: not any(provider.open for provider in stand.providers.values()))
 
     await rounds(5)
@@ -99,7 +99,7 @@ async def test_ten_thousand_broken_requests_leave_no_connection_task_place_or_me
     assert stand.gateway.app[PLACES].active() == {}
     rows = await stand.gateway.rows(answered, timeout=30)
     assert (ROUNDS * CLIENTS) / 2 < len(rows) <= (ROUNDS + 5) * CLIENTS
-    assert {row["status"] for row in rows} <= {"success", "error", "cancelled"}
+    assert {row["status"] for row in rows} <= {"success", "error", "cancelled", "timeout"}
 
 
 @pytest.mark.timeout(900)
