@@ -39,6 +39,7 @@ class Resumable(Translation):
 
     __slots__ = (
         "_failure",
+        "_lead",
         "_native",
         "_next",
         "_open",
@@ -56,6 +57,8 @@ class Resumable(Translation):
         self._text_only = True
         self._open: int | None = None
         """The block that is open for the client."""
+        self._lead = ""
+        """White space that a continuation has begun with."""
         self._next = 0
         """The first index that no block has had."""
         self._resumed = False
@@ -79,6 +82,7 @@ class Resumable(Translation):
         self._framer = Framer()
         self.observer: Observer = provider.observer()
         self._places = {}
+        self._lead = ""
         self._resumed = True
         self._ended = self.cut = False
         self.fault = None
@@ -149,9 +153,12 @@ class Resumable(Translation):
                     continue
                 event = msgspec.structs.replace(event, index=self._places[index])
             if isinstance(event, TextDelta) and self._failure is not None:
-                event = msgspec.structs.replace(event, text=self._joined(event.text))
-                if not event.text:
-                    continue
+                self._lead += event.text
+                if not self._lead.strip():
+                    continue  # it has said nothing yet, and may still fail unseen
+                event = msgspec.structs.replace(event, text=self._joined(self._lead))
+                self._failure = None
+            elif isinstance(event, BlockStart) and event.kind != "text":
                 self._failure = None
             out.append(event)
             if isinstance(event, BlockStart):

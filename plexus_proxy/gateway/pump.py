@@ -55,6 +55,8 @@ class ClientStream:
         transport = self._transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("client is gone")
+        if not data:
+            return  # an empty chunk would be the last
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     @property

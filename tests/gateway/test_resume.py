@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from support.answers import (
     VOICES,
+    block_delta,
     block_start,
+    block_stop,
     chat_frames,
     chat_tool_frames,
+    message_end,
     message_start,
     text_delta,
 )
@@ -218,3 +221,62 @@ async def test_a_client_that_leaves_while_it_goes_on_ends_it(stand_builder: Stan
         assert stand.provider("messages").last.cut
         row = await stand.gateway.row()
         assert row["status"] == "cancelled"
+
+
+@pytest.mark.provider_breaks_grammar
+@pytest.mark.parametrize("fmt", CLIENTS)
+async def test_white_space_alone_does_not_go_on(stand_builder: StandBuilder, fmt: str) -> None:
+    """What a target says before it says something is not part of the answer."""
+    voice = VOICES["chat"]
+    async with resuming(stand_builder, "chat", "messages") as stand:
+        begun = voice.frames(("Teal is", " a"))[: voice.before_text + 2]
+        stand.provider("chat").enqueue(Head(), *map(Chunk, begun), Drop())
+        frames = VOICES["messages"].frames(("\n", "\n"))[: VOICES["messages"].before_text + 2]
+        stand.provider("messages").enqueue(Head(), *map(Chunk, frames), Drop())
+        reply = await stand.gateway.ask(fmt, ask_body(fmt, "x", stream=True) | {"model": "long"})
+        events = reply.events()
+        assert sum(error_in(fmt, event) is not None for event in events) == 1
+        assert spoken_text(fmt, events) == "Teal is a"
+        row = await stand.gateway.row()
+        assert (row["status"], row["error_code"]) == ("error", "upstream_cut")
+
+
+@pytest.mark.provider_breaks_grammar
+@pytest.mark.parametrize("fmt", CLIENTS)
+async def test_what_goes_on_with_a_tool_call_ends_where_that_is_cut(
+    stand_builder: StandBuilder, fmt: str
+) -> None:
+    async with resuming(stand_builder, "chat", "messages", "gemini") as stand:
+        stand.provider("chat").enqueue(*beginning("chat", Drop()))
+        tool = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+        frames = [message_start(), block_start(0, tool)]
+        stand.provider("messages").enqueue(Head(), *map(Chunk, frames), Pause(0.1), Drop())
+        reply = await stand.gateway.ask(fmt, ask_body(fmt, "x", stream=True) | {"model": "long"})
+        assert sum(error_in(fmt, event) is not None for event in reply.events()) == 1
+        assert stand.provider("gemini").requests == []
+        row = await stand.gateway.row()
+        assert (row["status"], row["error_code"]) == ("error", "upstream_cut")
+
+
+@pytest.mark.parametrize("fmt", CLIENTS)
+async def test_who_thinks_before_going_on_is_waited_for(
+    stand_builder: StandBuilder, fmt: str
+) -> None:
+    """Nothing of its thoughts is shown: the first write of what goes on is empty."""
+    async with resuming(stand_builder, "chat", "messages") as stand:
+        stand.provider("chat").enqueue(*beginning("chat", Drop()))
+        frames = [
+            message_start(),
+            block_start(0, {"type": "thinking", "thinking": "", "signature": ""}),
+            block_delta(0, {"type": "thinking_delta", "thinking": "Where was I?"}),
+            block_stop(0),
+            block_start(1, {"type": "text", "text": ""}),
+            text_delta("".join(REST), 1),
+            block_stop(1),
+            *message_end(),
+        ]
+        steps = [step for frame in frames for step in (Chunk(frame), Pause(0.02))]
+        stand.provider("messages").enqueue(Head(), *steps)
+        reply = await stand.gateway.ask(fmt, ask_body(fmt, "x", stream=True) | {"model": "long"})
+        assert spoken_text(fmt, reply.events()) == WHOLE
+        read_stream(fmt, reply.body)
