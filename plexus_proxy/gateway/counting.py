@@ -3,8 +3,9 @@
 The same way as an inference request (key, body, model, target, errors in the client's format), but
 it leaves no usage row: nothing is generated and nothing is billed. A provider is asked if the
 format it is spoken to in has a count, with the client's own body if that is the client's format
-too. Whatever goes wrong there leads to our own count, except that a provider of the client's format
-which finds the request itself wrong is quoted. One without a count is not asked again for a while.
+too; not while it cools down. Whatever goes wrong there leads to our own count, except that a
+provider of the client's format which finds the request itself wrong is quoted. One without a count
+is not asked again for a while.
 """
 
 import asyncio
@@ -103,7 +104,7 @@ class Counting:
         first = (route.candidates or route.cooling)[0]
         work = _Work(body, call, fmt, first, request_id)
         headers = from_client(request.headers)
-        answer = await self._forwarded(work, headers, snapshot)
+        answer = await self._forwarded(work, headers, snapshot) if route.candidates else None
         if answer is None:
             tokens = await self._estimated(work, caller)
             answer = _json(fmt.token_count.write_answer(tokens))

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from support.sdks import anthropic_settings, openai_settings
 from support.waiting import until
 
 from plexus_proxy.gateway.routes import COUNTING
+from plexus_proxy.limits.cooldown_store import COOLDOWNS
 
 FORMATS = ("chat", "messages", "responses", "gemini")
 Pair = tuple[Stand, FakeProvider]
@@ -350,6 +352,18 @@ async def test_a_provider_without_a_count_is_not_asked_again(
     assert len(server.requests) == again
     await ask(stand, "messages", "gemini")  # another provider
     assert len(server.requests) == again + 1
+
+
+@pytest.mark.parametrize("fmt", COUNTS)
+async def test_a_target_that_cools_down_is_not_asked(pair: Pair, fmt: str) -> None:
+    """A credential that is refused would be refused again."""
+    stand, server = pair
+    found = stand.gateway.app[COOLDOWNS]
+    now_ms = time.time_ns() // 1_000_000
+    found.take_out(fmt, f"up-{fmt}", now_ms + 60_000, now_ms)
+    server.default = [Whole(ANSWERS[fmt])]
+    assert 0 < tokens_in(fmt, await ask(stand, fmt, fmt)) < 2095
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
