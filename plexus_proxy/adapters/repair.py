@@ -1,4 +1,5 @@
-"""What to change in a payload that a provider has refused with a 400 it explains itself.
+"""What to change in a payload that a provider has refused with a 400 it explains itself, or with a
+404 of reasoning it does not keep.
 
 Three kinds of refusal can be repaired without changing what is asked: a parameter that only tunes
 the answer, reasoning state that the provider does not accept, and Anthropic's tool search at a
@@ -27,7 +28,7 @@ from plexus_proxy.adapters.payload import (
 from plexus_proxy.adapters.state import without_state
 from plexus_proxy.errors import Refused
 
-_REPAIRABLE = (400, 422)
+_REPAIRABLE = (400, 404, 422)
 STATE = "reasoning"
 """How the loss of reasoning state is named."""
 

@@ -111,6 +111,12 @@ _QUOTA_WORDS = ("quota exceeded", "quota limit", "usage limit")
 _DEADLINE_WORDS = ("deadline expired", "deadline_exceeded", "deadline exceeded")
 _PREMIUM_WORDS = ("premium model quota", "out of premium requests")
 _MODERATION_WORDS = ("moderation", "flagged")
+_OF_REQUEST = re.compile(
+    r"\b(?:item|response|conversation|file|container) with id\b.{0,120}\bnot found"
+    r"|\bfile not found: file_|\bno such file object|\bcachedcontent not found"
+    r"|\baccess the file \S{1,80} or it may not exist"
+)
+"""What a request refers to and this account does not have; OpenAI, Anthropic and Google."""
 _CLIENT_STATUSES = (400, 401, 402, 403, 404, 413, 422, 429)
 _GOOGLE_TEMPORARY = (429, 499, 503)
 
@@ -182,6 +188,8 @@ def _special(report: Report) -> Finding | None:
             "flagged_input" in each for each in report.details
         ):
             return _POLICY
+        case 403 | 404 if _OF_REQUEST.search(report.text):
+            return Finding("incidental")
         case 400 if report.says("only authorized for use with"):
             # Anthropic, about a token of a subscription; the same request may pass elsewhere
             return Finding("incidental")

@@ -75,6 +75,7 @@ Case = tuple[
     int, Any, dict[str, str], RefusalCause, bool, float | None, str | None
 ]  # cause, account-wide, seconds, source
 
+INCIDENTAL = ("incidental", False, None, None)
 ANTHROPIC: list[Case] = [
     (400, anthropic("invalid_request_error"), {}, "caller", False, None, None),
     (
@@ -213,6 +214,8 @@ ANTHROPIC: list[Case] = [
         2,
         "header",
     ),
+    (404, anthropic("not_found_error", "File not found: file_011"), {}, *INCIDENTAL),
+    (404, anthropic("not_found_error", "model: claude-1"), {}, "model", False, None, None),
     (200, anthropic("overloaded_error"), {}, "overloaded", False, None, None),
     (200, anthropic("authentication_error"), {}, "auth", True, None, None),
 ]
@@ -252,6 +255,22 @@ GOOGLE: list[Case] = [
         None,
     ),
     (404, google(404, "NOT_FOUND"), {}, "model", False, None, None),
+    (
+        403,
+        google(
+            403,
+            "PERMISSION_DENIED",
+            message="You do not have permission to access the File abc or it may not exist.",
+        ),
+        {},
+        *INCIDENTAL,
+    ),
+    (
+        403,
+        google(403, "PERMISSION_DENIED", message="CachedContent not found (or permission denied)"),
+        {},
+        *INCIDENTAL,
+    ),
     (
         429,
         google(429, EXHAUSTED, delay("34.07s")),
@@ -405,6 +424,14 @@ OPENAI: list[Case] = [
     (401, openai("invalid_request_error", "invalid_api_key"), {}, "auth", True, None, None),
     (403, openai("x", "unsupported_country_region_territory"), {}, "permission", True, None, None),
     (404, openai("invalid_request_error", "model_not_found"), {}, "model", False, None, None),
+    (
+        404,
+        openai("invalid_request_error", None, "Item with id 'rs_1' not found. Items are not…"),
+        {},
+        *INCIDENTAL,
+    ),
+    (404, openai("x", None, "Conversation with id 'conv_1' not found."), {}, *INCIDENTAL),
+    (404, openai("x", None, "No such File object: file-1"), {}, *INCIDENTAL),
     (
         429,
         openai("insufficient_quota", "insufficient_quota"),

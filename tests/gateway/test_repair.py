@@ -6,6 +6,8 @@ import pytest
 from support.fake_provider import Chunk, Head, Whole
 from support.gateway import Stand, StandBuilder, ask_body, events_in, spoken_text
 
+from plexus_proxy.limits.cooldown_store import COOLDOWNS
+
 UNSUPPORTED = {
     "error": {
         "message": "Unsupported parameter: 'temperature' is not supported with this model.",
@@ -83,6 +85,38 @@ async def test_reasoning_state_that_is_not_accepted_is_left_out_once(stand: Stan
     assert first["messages"] == messages
     del messages[1]["content"][0]
     assert second == first | {"messages": messages}
+
+
+async def test_reasoning_that_was_not_kept_is_left_out_and_cools_nothing_down(
+    stand_builder: StandBuilder,
+) -> None:
+    """OpenAI says so with a 404, as of a model that it does not have."""
+    error = {
+        "message": "Item with id 'rs_1' not found. Items are not persisted when `store` is false.",
+        "type": "invalid_request_error",
+        "param": "input",
+        "code": None,
+    }
+    del stand_builder.provider_config("responses")["disable_cooldown"]
+    items: list[dict[str, Any]] = [
+        {"role": "user", "content": "?"},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+        {"role": "user", "content": "And?"},
+    ]
+    async with stand_builder.started() as stand:
+        server = stand.providers["responses"]
+        server.enqueue(Whole({"error": error}, 404))
+        body = ask_body("responses", "responses", input=items)
+        assert (await stand.gateway.ask("responses", body)).status == 200
+        first, second = (each.json() for each in server.requests)
+        assert first["input"] == items
+        assert "reasoning" not in [each.get("type") for each in second["input"]]
+        assert stand.gateway.app[COOLDOWNS].keys() == []
+        server.enqueue(Whole({"error": error}, 404))  # of an item that we do not know how to mend
+        reply = await stand.gateway.ask("responses", ask_body("responses", "responses"))
+        assert (reply.status, reply.json()) == (404, {"error": error})
+        assert stand.gateway.app[COOLDOWNS].keys() == []
 
 
 async def test_an_error_event_before_the_answer_is_mended_too(stand_builder: StandBuilder) -> None:
