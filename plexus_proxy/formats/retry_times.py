@@ -42,6 +42,11 @@ def stated(report: Report, found: Finding, now_s: float) -> Stated | None:
     if found.is_terminal:
         return _next_allowance(report, now_s)
     headers = report.headers
+    if "usage_limit_reached" in report.words:  # a Retry-After is about less than a plan's window
+        if (seconds := _reset_field_s(report, now_s)) is not None:
+            return Stated(seconds, "body")
+        if (seconds := _of_codex(headers, now_s)) is not None:
+            return Stated(seconds, "header")
     if found.cause in _OF_LIMITS and (seconds := _of_windows(headers, now_s)) is not None:
         return Stated(seconds, "header")
     if (seconds := retry_after_s(headers, now_s)) is not None:
@@ -50,10 +55,6 @@ def stated(report: Report, found: Finding, now_s: float) -> Stated | None:
         return Stated(seconds, "header")
     if (seconds := _in_body_s(report, now_s)) is not None:
         return Stated(seconds, "body")
-    if "usage_limit_reached" in report.words:
-        seconds = _of_codex(headers, now_s)
-        if seconds is not None:
-            return Stated(seconds, "header")
     seconds = wait_in_text_s(report.message)
     if seconds is None and found.cause in _OF_LIMITS and _is_per_minute(report):
         return Stated(_PER_MINUTE_S, "body")
@@ -135,13 +136,20 @@ def _of_codex(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def _in_body_s(report: Report, now_s: float) -> float | None:
+    if (reset := _reset_field_s(report, now_s)) is not None:
+        return reset
+    return next((each for each in _in_details(report, now_s) if each is not None), None)
+
+
+def _reset_field_s(report: Report, now_s: float) -> float | None:
+    """Of the Codex backend."""
     for found in reversed(report.objects):
         reset = _until(found.get("resets_at"), now_s)
         if reset is None:
             reset = believed(number_of(found.get("resets_in_seconds")))
         if reset is not None:
             return reset
-    return next((each for each in _in_details(report, now_s) if each is not None), None)
+    return None
 
 
 def _in_details(report: Report, now_s: float) -> Iterator[float | None]:

@@ -513,6 +513,15 @@ OPENAI: list[Case] = [
 CODEX_CASES: list[Case] = [
     (429, {"error": CODEX | {"resets_at": NOON_S + 900}}, {}, "quota", True, 900, "body"),
     (
+        429,
+        {"error": CODEX | {"resets_in_seconds": 900}},
+        {"retry-after": "5"},
+        "quota",
+        True,
+        900,
+        "body",
+    ),
+    (
         403,
         {"error": CODEX | {"resets_at": NOON_S - 9, "resets_in_seconds": 77}},
         {},
@@ -526,6 +535,7 @@ CODEX_CASES: list[Case] = [
         429,
         {"error": CODEX},
         {
+            "retry-after": "5",
             "x-codex-active-limit": "codex_bengalfox",
             "x-codex-primary-used-percent": "100",
             "x-codex-primary-reset-at": at(11),
