@@ -182,7 +182,7 @@ class Dispatcher:
         if fault is None:
             cooldowns.succeeded(*candidate.key, started_ms=attempt.started_ms)
             return _NOTHING_WRONG
-        decided = verdict(fault, snapshot.config.failover)
+        decided = verdict(fault, snapshot.config.failover, mended=attempt.mended)
         cooling = decided.cooling
         if cooling is not None and cooling.cause == "stall":
             cooling = cooling if snapshot.stalls(candidate.provider).cooldown else None
@@ -270,6 +270,7 @@ class Dispatcher:
         exchange.dropped = [*dict.fromkeys((*exchange.dropped, *repair.dropped))]
         request = structs.replace(work.request, body=repair.body)
         attempt, clock = self._begin(exchange, call, candidate, slot, snapshot)
+        attempt.mended = True
         return await self._run(exchange, structs.replace(work, request=request), attempt, clock)
 
     def _begin(

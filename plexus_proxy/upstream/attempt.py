@@ -55,6 +55,7 @@ class Attempt:
         "first_content",
         "headers",
         "http_status",
+        "mended",
         "observer",
         "resumed",
         "slot",
@@ -77,6 +78,8 @@ class Attempt:
         """Of the provider's answer."""
         self.fault: PlexusError | None = None
         self.succeeded = False
+        self.mended = False
+        """It was sent without what the attempt before it was refused for."""
         self.resumed = False
         """It went on with the answer of the attempt before."""
 

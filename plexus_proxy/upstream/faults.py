@@ -62,21 +62,24 @@ class Verdict(Struct, frozen=True, gc=False):
     """That the target is to be left alone; None: it did nothing wrong."""
 
 
-def verdict(fault: PlexusError, failover: Failover) -> Verdict:
+def verdict(fault: PlexusError, failover: Failover, *, mended: bool = False) -> Verdict:
     """The one table of what is tried elsewhere and of what cools down. Whether fail-over is
-    enabled at all is not asked here."""
+    enabled at all is not asked here. `mended`: the request had been refused before, for something
+    that others may well take."""
     if not isinstance(fault, UpstreamFault):
         return Verdict(False, None)
-    return Verdict(_is_retryable(fault, failover), _cooling(fault))
+    return Verdict(_is_retryable(fault, failover, mended), _cooling(fault))
 
 
-def _is_retryable(fault: UpstreamFault, failover: Failover) -> bool:
+def _is_retryable(fault: UpstreamFault, failover: Failover, mended: bool) -> bool:
     if isinstance(fault, Refused):
         status = fault.upstream_status
         if status == 402 or (status == 400 and fault.cause in _EMPTY_CAUSES):
             return True
         if failover.retryable_status_codes is not None:
             return status in failover.retryable_status_codes
+        if mended and status == 400 and fault.cause == "caller":
+            return True
         return fault.cause not in _FINAL_CAUSES
     connecting = isinstance(fault, TimedOut) and fault.phase == "connect"
     of_network = isinstance(fault, Unreachable) or connecting or fault.code == _CUT

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from support.fake_provider import Chunk, Head, Whole
-from support.gateway import Stand, StandBuilder, ask_body, events_in, spoken_text
+from support.gateway import PROVIDERS, Stand, StandBuilder, ask_body, events_in, spoken_text
 
 from plexus_proxy.limits.cooldown_store import COOLDOWNS
 
@@ -58,6 +58,21 @@ async def test_a_second_refusal_reaches_the_client(stand: Stand) -> None:
     assert (reply.status, reply.json()) == (400, also)
     assert len(stand.chat.requests) == 2
     assert len((await stand.gateway.row())["attempts"]) == 2
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_second_refusal_with_400_moves_on(stand_builder: StandBuilder, status: int) -> None:
+    """What one target refuses again and again another may take, as it was asked."""
+    targets = [{"provider": PROVIDERS[fmt], "model": "m"} for fmt in ("chat", "responses")]
+    stand_builder.config["models"]["both"] = {"selector": "in_order", "targets": targets}
+    async with stand_builder.started() as stand:
+        stand.chat.enqueue(Whole(UNSUPPORTED, status=400))
+        stand.chat.enqueue(Whole({"error": {"message": "Unknown parameter: 'seed'."}}, status))
+        body = ask_body("chat", "x", temperature=0.5, seed=1) | {"model": "both"}
+        reply = await stand.gateway.ask("chat", body)
+        assert reply.status == (200 if status == 400 else 422)
+        asked = stand.providers["responses"].requests
+        assert [each.json()["temperature"] for each in asked] == [0.5] * (status == 400)
 
 
 async def test_a_refusal_that_cannot_be_mended_is_not_sent_again(stand: Stand) -> None:
