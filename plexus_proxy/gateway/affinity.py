@@ -79,9 +79,7 @@ class Affinity:
         if state or (alias.sticky_session and session.prefers):
             bound = self._bindings.bound_now(*keys, carries_state=state)
             if bound is Unknown.UNKNOWN:
-                bound = None
-                if session.multi_turn or state:
-                    bound = await self._bindings.find(*keys, carries_state=state)
+                bound = await self._bindings.find(*keys, carries_state=state)
         return Preference(keys=tuple(keys), pins=pins, bound=bound, is_firm=state)
 
     def has_slowed_down(self, preference: Preference, route: Route) -> bool:

@@ -45,19 +45,12 @@ class Session(Struct, frozen=True, gc=False):
 
     text: str
     """Its name, under which its target is to be noted."""
-    multi_turn: bool
-    """The request holds an answer already; of a session that the client names itself: may hold."""
+    prefers: bool
+    """The request should go where the session was served last: the client named it, or the request
+    holds an answer already. What begins a conversation may begin many: it is only noted."""
     opening: str | None = None
     """The name that the conversation had at its first turn, to look under if nothing is noted
     under `text` yet. Conversations that begin alike share it."""
-    named: bool = False
-    """The client named it."""
-
-    @property
-    def prefers(self) -> bool:
-        """The request should go where the session was served last. What begins a conversation may
-        begin many: it is only noted."""
-        return self.named or self.multi_turn
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,15 +61,14 @@ class Session(Struct, frozen=True, gc=False):
 def session_of(headers: Mapping[str, str], call: Call) -> Session | None:
     """The session of a request; `headers` are the client's, by lower-case name. None if there is
     nothing to tell it by."""
-    multi_turn = call.message_count > 1
     for name in SESSION_HEADERS:
         value = headers.get(name)
         if value is not None and (value := value.strip()):
-            return Session(value, multi_turn, named=True)
+            return Session(value, True)
     if call.cache_key:
-        return Session(call.cache_key, multi_turn, named=True)
+        return Session(call.cache_key, True)
     if call.conversation:
-        return Session(call.conversation, multi_turn or call.state is True, named=True)
+        return Session(call.conversation, True)
     opening = read_opening(call.body)
     question = opening.question and f"question:{opening.question}"
     if opening.exchange is not None:

@@ -26,7 +26,7 @@ from plexus_proxy.formats.chat.observer import ChatObserver
 from plexus_proxy.gateway.affinity import Affinity, Preference
 from plexus_proxy.gateway.exchange import FULL, Exchange
 from plexus_proxy.limits.concurrency import Places, Want
-from plexus_proxy.routing.bindings import Bindings
+from plexus_proxy.routing.bindings import BINDINGS, Bindings
 from plexus_proxy.upstream.attempt import Attempt
 
 TARGETS = ("one", "two", "three", "four")
@@ -104,6 +104,19 @@ async def test_a_session_that_the_client_names_stays(stand_builder: StandBuilder
     async with spread(stand_builder) as stand:
         for number in range(8):
             await turn(stand, 0, topic=f"t {number}", headers={"x-session-id": "s-1"})
+        assert len(set(asked(stand))) == 1
+
+
+async def test_a_named_session_is_known_to_all_processes_at_its_first_questions_too(
+    stand_builder: StandBuilder,
+) -> None:
+    """Agents begin many conversations in one session."""
+    async with spread(stand_builder) as stand, stand_builder.started() as other:
+        await turn(stand, 0, headers={"x-session-id": "s-1"})
+        await stand.gateway.app[BINDINGS].commit()
+        for number in range(8):
+            body = ask_body("chat", "chat", question=f"q {number}", model="many")
+            await other.gateway.ask("chat", body, {"x-session-id": "s-1"})
         assert len(set(asked(stand))) == 1
 
 

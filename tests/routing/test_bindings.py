@@ -360,7 +360,7 @@ async def test_a_name_that_no_database_holds_harms_no_other(process: Process) ->
     assert await process().find(KEY) == A
 
 
-SESSION = Session("s-1", True, "question:1", named=False)
+SESSION = Session("s-1", True, "question:1")
 
 
 @pytest.mark.parametrize(

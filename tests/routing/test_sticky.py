@@ -214,7 +214,7 @@ def test_a_session_that_the_client_names_keeps_its_name(client: Client) -> None:
 @pytest.mark.parametrize("client", [*UNNAMED, gemini_cli])
 def test_a_conversation_that_nobody_names_keeps_its_name(client: Client) -> None:
     first, second, third = (turn.session for turn in client("one", "hi"))
-    assert second.multi_turn
+    assert second.prefers
     assert second.text == third.text
     assert first.text in second.names
 
@@ -293,7 +293,7 @@ def test_the_order_of_what_names_a_session(
     turns = {"chat": {"messages": HISTORY}, "responses": {"input": "q"}, "gemini": {"contents": []}}
     found = session_of(headers, call_of(fmt, **turns[fmt], **body))
     assert found is not None
-    assert (found.text, found.named, found.opening) == (name, True, None)
+    assert (found.text, found.prefers, found.opening) == (name, True, None)
 
 
 @pytest.mark.parametrize("sent", [b'{"model":"m","messages":[{"role":5,"content":{"a":[1]}}]}'])
