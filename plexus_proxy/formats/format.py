@@ -97,6 +97,11 @@ class Observer(Protocol):
     @property
     def tool_calls(self) -> int: ...
 
+    @property
+    def kept_id(self) -> str | None:
+        """Under which the provider keeps the answer, for later requests to name it."""
+        ...
+
     def frame(self, frame: Frame) -> None: ...
 
     def body(self, body: bytes) -> None:

@@ -15,10 +15,11 @@ from plexus_proxy.formats.format import Call
 from plexus_proxy.gateway.auth import Caller
 from plexus_proxy.gateway.exchange import Exchange
 from plexus_proxy.routing.aliases import groups_of
-from plexus_proxy.routing.bindings import Bindings, Unknown, keys_of
+from plexus_proxy.routing.bindings import Bindings, Unknown, key_of, keys_of
 from plexus_proxy.routing.router import Route
 from plexus_proxy.routing.selectors import Measured
 from plexus_proxy.routing.sticky import carries_state, degraded, pins_of, session_of
+from plexus_proxy.upstream.attempt import Attempt
 
 _COMPARED = 8
 
@@ -32,6 +33,9 @@ class Preference(Struct, frozen=True, kw_only=True, gc=False):
 
     keys: tuple[str, ...] = ()
     """Under which its conversation is noted; none: it has no name."""
+    owner: str = ""
+    alias: str = ""
+    """Whose conversation it is, and with which model; empty: there is nothing to note."""
     pins: Sequence[str] = ()
     """Providers whose state it carries."""
     bound: TargetKey | None = None
@@ -71,16 +75,19 @@ class Affinity:
         alias = snapshot.config.models[name]
         state = carries_state(call)
         pins = pins_of(call)
+        owner = caller.owner
         session = session_of(headers, call)
         if session is None:
-            return Preference(pins=pins)
-        keys = keys_of(caller.owner, name, session)
+            return Preference(owner=owner, alias=name, pins=pins)
+        keys = sought = keys_of(owner, name, session)
+        if state and call.conversation and call.conversation != session.text:
+            sought = key_of(owner, name, call.conversation), *keys
         bound: TargetKey | Unknown | None = None
         if state or (alias.sticky_session and session.prefers):
-            bound = self._bindings.bound_now(*keys, carries_state=state)
+            bound = self._bindings.bound_now(*sought, carries_state=state)
             if bound is Unknown.UNKNOWN:
-                bound = await self._bindings.find(*keys, carries_state=state)
-        return Preference(keys=tuple(keys), pins=pins, bound=bound, is_firm=state)
+                bound = await self._bindings.find(*sought, carries_state=state)
+        return Preference(keys=keys, owner=owner, alias=name, pins=pins, bound=bound, is_firm=state)
 
     def has_slowed_down(self, preference: Preference, route: Route) -> bool:
         """The bound target has become so slow that its caches are no gain."""
@@ -91,9 +98,14 @@ class Affinity:
         others = (each.key for each in route.candidates if each.key != bound)
         return degraded(measured(bound), [measured(key) for key in islice(others, _COMPARED)])
 
-    def served(self, preference: Preference, exchange: Exchange, target: TargetKey) -> None:
+    def served(self, preference: Preference, exchange: Exchange, attempt: Attempt) -> None:
         """A target has answered. One that took what the bound one had no room for is not noted;
-        it was given a chance if there was a place for it in the end."""
+        it was given a chance if there was a place for it in the end. An answer that the provider
+        keeps is noted by its own name too: the next request may say no other."""
+        target, kept = attempt.candidate.key, attempt.observer.kept_id
+        if kept and preference.alias and attempt.candidate.format == exchange.client_format:
+            key = key_of(preference.owner, preference.alias, kept)
+            self._bindings.served(key, target)
         if preference.keys:
             tried = {attempt.candidate.key for attempt in exchange.attempts}
             spilled = preference.bound in exchange.full_targets - tried

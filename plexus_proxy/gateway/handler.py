@@ -85,7 +85,7 @@ class Gateway:
             reply = await self._dispatcher.dispatch(
                 exchange, call, routed, from_client(request.headers), snapshot
             )
-            self._affinity.served(preference, exchange, reply.attempt.candidate.key)
+            self._affinity.served(preference, exchange, reply.attempt)
             return await self._reply(reply, request, exchange, snapshot, array=asked.array)
         except PlexusError as error:
             return self._failed(exchange, fmt, error)

@@ -84,10 +84,10 @@ def keys_of(owner: str, alias: str, session: Session) -> tuple[str, ...]:
     `owner`: client key and attribution; `alias`: its canonical name, since another model's cache
     is of no use.
     """
-    return tuple(_key(owner, alias, name) for name in session.names)
+    return tuple(key_of(owner, alias, name) for name in session.names)
 
 
-def _key(*parts: str) -> str:
+def key_of(*parts: str) -> str:
     digest = hashlib.sha256()
     for part in parts:
         code = part.encode("utf-8", "surrogatepass")

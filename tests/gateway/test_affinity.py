@@ -13,9 +13,11 @@ from support.answers import (
     chat_error,
     message_end,
     message_start,
+    responses_body,
+    responses_frames,
     text_delta,
 )
-from support.fake_provider import Chunk, Head, Until, Whole
+from support.fake_provider import Chunk, Head, Received, Step, Until, Whole
 from support.gateway import Reply, Stand, StandBuilder, ask_body, config_of, healthy
 from support.routing import Known, routed, snapshot_from
 from support.waiting import until
@@ -214,6 +216,44 @@ async def test_reasoning_goes_back_to_the_provider_that_can_read_it(
             assert provider.last.path.split("/")[2] == first
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("more", [{}, {"prompt_cache_key": "k"}])
+@pytest.mark.parametrize("sticky", [True, False])
+async def test_an_answer_that_a_provider_keeps_is_followed_there(
+    stand_builder: StandBuilder, stream: bool, more: dict[str, Any], sticky: bool
+) -> None:
+    """Each turn of such a conversation names nothing but the answer before it."""
+    url = stand_builder.provider_config("responses")["api_base_url"]["responses"]
+    for name in TARGETS:
+        stand_builder.config["providers"][name] = {
+            "api_base_url": {"responses": f"{url}/{name}"},
+            "api_key": f"key-of-{name}-provider",
+        }
+    stand_builder.config["models"]["keepers"] = {
+        "sticky_session": sticky,
+        "targets": [{"provider": name, "model": "m"} for name in TARGETS],
+    }
+    async with stand_builder.started() as stand:
+        provider = stand.provider("responses")
+
+        def answers(received: Received) -> list[Step]:
+            name = f"resp_{len(provider.requests)}"
+            if not received.json()["stream"]:
+                return [Whole(responses_body(id=name, store=True))]
+            kept = b'"store":true', b'"id":"%b"' % name.encode()
+            frames = b"".join(responses_frames())
+            frames = frames.replace(b'"store":false', kept[0]).replace(b'"id":"resp_F1"', kept[1])
+            return [Head(), Chunk(frames)]
+
+        provider.default = answers
+        body = {"model": "keepers", "input": "x", "stream": stream, **more}
+        for number in range(1, 9):
+            reply = await stand.gateway.ask("responses", body)
+            assert f'"resp_{number}"' in reply.text
+            body["previous_response_id"] = f"resp_{number}"
+        assert len({each.path.split("/")[2] for each in provider.requests}) == 1
+
+
 BOUND = ("b", "m")
 
 
@@ -254,7 +294,7 @@ def noted(full: Sequence[TargetKey], resting: int, tried: Sequence[TargetKey]) -
         exchange.attempts.append(Attempt(of[key], ChatObserver(), slot))
     bindings = Bindings(None)  # pyright: ignore[reportArgumentType] - nothing is written or read
     affinity = Affinity(bindings, Known())
-    affinity.served(Preference(keys=("k",), bound=BOUND), exchange, tried[-1])
+    affinity.served(Preference(keys=("k",), bound=BOUND), exchange, exchange.attempts[-1])
     found = bindings.bound_now("k")
     return found if isinstance(found, tuple) else None
 

@@ -45,6 +45,7 @@ class ChatObserver:
         "output_chars",
         "usage",
     )
+    kept_id = None
 
     def __init__(self) -> None:
         self._blank = True

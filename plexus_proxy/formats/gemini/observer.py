@@ -34,6 +34,7 @@ class GeminiObserver:
         "output_chars",
         "tool_calls",
     )
+    kept_id = None
 
     def __init__(self) -> None:
         self._blank = True

@@ -39,6 +39,7 @@ class MessagesObserver:
         "tool_calls",
         "usage",
     )
+    kept_id = None
 
     def __init__(self) -> None:
         self._blank = True

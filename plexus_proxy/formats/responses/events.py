@@ -74,6 +74,7 @@ class Response(Struct, frozen=True, gc=False):
     id: str | None = None
     model: str | None = None
     status: str | None = None
+    store: Raw = Raw(b"null")
     error: Raw | UnsetType = UNSET
     incomplete_details: Incomplete | None = None
     output: list[Item] | None = None

@@ -27,6 +27,7 @@ class ResponsesObserver:
         "ended",
         "failure",
         "finish_reason",
+        "kept_id",
         "output_chars",
         "tool_calls",
         "usage",
@@ -36,6 +37,7 @@ class ResponsesObserver:
         self._blank = True
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self.kept_id: str | None = None
         self.output_chars = 0
         self.tool_calls = 0
         self.committed = False
@@ -62,6 +64,8 @@ class ResponsesObserver:
         if event is None:
             return
         kind = event.type
+        if event.response is not None:
+            self._name(event.response)
         if event.delta:
             self.output_chars += len(event.delta)
             if self._blank and event.delta.strip():
@@ -78,6 +82,10 @@ class ResponsesObserver:
             self.failure = read_refusal(200, {}, frame.data, in_stream=True)
             if event.response is not None:
                 self.usage = known_usage(event.response.usage)
+
+    def _name(self, response: wire.Response) -> None:
+        if bytes(response.store) != b"false":
+            self.kept_id = response.id
 
     def _end(self, response: wire.Response) -> None:
         self.committed = self.complete = self.ended = True
@@ -100,6 +108,7 @@ class ResponsesObserver:
             self.failure = error
             self.usage = known_usage(response.usage)
             return
+        self._name(response)
         self._end(response)
 
 
