@@ -116,20 +116,29 @@ def _drawn(candidates: Sequence[Candidate], random: Random) -> list[float]:
 def _by_cost(candidates: Sequence[Candidate], view: View) -> list[float]:
     """What a request costs at each: all are given one of the same size, the average of those that
     are known, but of its own mix, for caches hit differently. Compared at their own sizes the
-    target that happened to get short requests would be the cheapest."""
+    target that happened to get short requests would be the cheapest; and one that is not known
+    yet gets what the others get, else it would stay dearer than those whose caches are warm."""
     measured = view.measured
-    mixes: list[Mix] = []
+    mixes: list[Mix | None] = []
     tokens, known = 0.0, 0
     for each in candidates:
         found = measured((each.provider_id, each.model))
-        if found is not None and (mix := found.mix) is not None:
-            mixes.append(mix)
+        mix = None if found is None else found.mix
+        mixes.append(mix)
+        if found is not None and mix is not None:
             tokens += found.tokens_per_request
             known += 1
-        else:
-            mixes.append(_USUAL_MIX)
     tokens = tokens / known if known else _USUAL_TOKENS
-    return [price_of(tokens, mix, each.bands) for each, mix in zip(candidates, mixes, strict=True)]
+    usual = _USUAL_MIX if known in (0, len(mixes)) else _mean([mix for mix in mixes if mix])
+    return [
+        price_of(tokens, mix or usual, each.bands)
+        for each, mix in zip(candidates, mixes, strict=True)
+    ]
+
+
+def _mean(mixes: Sequence[Mix]) -> Mix:
+    fresh, read, written, output = (sum(shares) / len(mixes) for shares in zip(*mixes, strict=True))
+    return fresh, read, written, output
 
 
 def _by_latency(candidates: Sequence[Candidate], view: View) -> list[float]:

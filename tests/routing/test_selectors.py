@@ -160,6 +160,9 @@ def test_cost_of_a_usual_request(names: str, best_first: str) -> None:
             "a/plain b/cached",
         ),
         ("a/cached b/plain", {"b/plain": (20_000, 0, 0, 900)}, "b/plain a/cached"),
+        # nor does it stay the cheapest because its cache is warm
+        ("a/cached half/cached", {"a/cached": (1000, 9000, 0, 200)}, "half/cached a/cached"),
+        ("a/cached half/plain", {"a/cached": (500, 9000, 0, 20)}, "a/cached half/plain"),
         # a flat amount pays for long prompts
         ("a/plain b/per_request", {"a/plain": (300, 0, 0, 100)}, "a/plain b/per_request"),
         ("a/plain b/per_request", {"a/plain": (30_000, 0, 0, 100)}, "b/per_request a/plain"),
