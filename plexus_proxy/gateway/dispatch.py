@@ -91,14 +91,20 @@ class Dispatcher:
         snapshot: Snapshot,
     ) -> Reply:
         """The first primed answer. Raises the client's fault, that of the only attempt, or
-        AllAttemptsFailed; NoCandidate if nothing could be tried."""
+        AllAttemptsFailed; NoCandidate if nothing could be tried.
+
+        A request that cannot be told to one candidate may be to the next: that is not a retry."""
         self._budget.request(time.monotonic())
         search = _Search(exchange, route, self._cooldowns, self._places, snapshot)
         prepared = Prepared()
         last: UpstreamFault | None = None
+        untold: PlexusError | None = None
         empty: Reply | None = None
-        while not exchange.attempts or (search.has_more and self._may_go_on(exchange, snapshot)):
-            if exchange.attempts:
+        sent = False
+        while not exchange.attempts or (
+            search.has_more and self._may_go_on(exchange, snapshot, anew=sent)
+        ):
+            if sent:
                 await asyncio.sleep(self._random.uniform(0, JITTER_S))
             found = await search.next()
             if found is None:
@@ -114,7 +120,13 @@ class Dispatcher:
                 if not decided.retry:
                     raise
                 search.note(candidate, decided)
+                sent = True
                 continue
+            except PlexusError as fault:
+                untold = untold or fault
+                sent = False
+                continue
+            sent = True
             if reply.attempt.observer.empty and search.has_more:
                 empty = reply  # perhaps another has more to say
                 self._leave_empty(reply, exchange, snapshot)
@@ -125,9 +137,9 @@ class Dispatcher:
             exchange.note_first_content()
             exchange.answered = empty.attempt
             return empty
-        if last is None:
-            raise search.nothing()
-        raise _failure(exchange, last)
+        if last is not None:
+            raise _failure(exchange, last)
+        raise untold or search.nothing()
 
     async def resume(
         self,
@@ -209,16 +221,20 @@ class Dispatcher:
                 if exchange.error is not None:
                     attempt.end(exchange.error)
 
-    def _may_go_on(self, exchange: Exchange, snapshot: Snapshot) -> bool:
-        """Whether there may be one more attempt, whatever is left to try."""
+    def _may_go_on(self, exchange: Exchange, snapshot: Snapshot, *, anew: bool = True) -> bool:
+        """Whether there may be one more attempt, whatever is left to try. `anew`: it would be a
+        further request to providers."""
         failover = snapshot.config.failover
         return (
             failover.enabled
             and len({attempt.candidate.key for attempt in exchange.attempts})
             < failover.max_attempts
             and exchange.waiting_s < failover.deadline_s
-            and self._budget.take(
-                failover.retry_budget, failover.min_retries_per_s, time.monotonic()
+            and (
+                not anew
+                or self._budget.take(
+                    failover.retry_budget, failover.min_retries_per_s, time.monotonic()
+                )
             )
         )
 

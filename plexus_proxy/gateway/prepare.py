@@ -12,6 +12,7 @@ from msgspec import structs
 from plexus_proxy.adapters.registry import adapted, answer_patch
 from plexus_proxy.config.model import Egress
 from plexus_proxy.egress import Fetcher
+from plexus_proxy.errors import PlexusError
 from plexus_proxy.formats.anchors import unmarked, without_marks
 from plexus_proxy.formats.conversation import Conversation, Crossing, Reasoning
 from plexus_proxy.formats.format import Asked, Call, ClientFormat, Format
@@ -30,9 +31,11 @@ from plexus_proxy.vault.reasoning import ReasoningVault
 class Prepared:
     """What one exchange has learnt so far of its client's request."""
 
-    __slots__ = ("conversation", "fetched", "remembered")
+    __slots__ = ("conversation", "fault", "fetched", "remembered")
 
     def __init__(self) -> None:
+        self.fault: PlexusError | None = None
+        """Why it cannot be told to a provider of another format, whichever."""
         self.conversation: Conversation | None = None
         self.remembered: Mapping[str, tuple[Reasoning, ...]] = {}
         self.fetched: dict[str, tuple[str, bytes]] = {}
@@ -85,9 +88,15 @@ class Preparer:
             body = without_marks(provider.splice(call, candidate.model, candidate.extra_body))
             exchange.dropped = []
         else:
-            conversation = await self._conversation(
-                exchange, prepared, call, client, provider, crossing, egress
-            )
+            if prepared.fault is not None:
+                raise prepared.fault
+            try:
+                conversation = await self._conversation(
+                    exchange, prepared, call, client, provider, crossing, egress
+                )
+            except PlexusError as fault:
+                prepared.fault = fault
+                raise
             if resumes is not None:
                 conversation = with_beginning(conversation, resumes.text)
             body = provider.write_request(conversation, crossing)

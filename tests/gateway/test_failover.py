@@ -15,6 +15,7 @@ from support.waiting import until
 from plexus_proxy.limits.concurrency import PLACES
 
 BROKEN = Whole(chat_error("broken"), 500)
+OF_MESSAGES = {"provider": "anthro", "model": "m"}
 
 
 def pair(builder: StandBuilder, *names: str, key: str | None = None, **alias: Any) -> None:
@@ -172,6 +173,48 @@ async def test_a_server_that_is_down_does_not_spend_a_key_for_others(
     async with started(stand_builder) as stand:
         assert (await ask(stand)).status == 200
         assert tried(await stand.gateway.row()) == [("one", "failed"), ("two", "success")]
+
+
+async def test_what_one_target_cannot_be_told_is_left_for_another(
+    stand_builder: StandBuilder,
+) -> None:
+    """Messages has one choice only. Nothing was sent, so it is no retry either."""
+    pair(stand_builder, "one")
+    stand_builder.config["models"]["both"]["targets"].insert(0, OF_MESSAGES)
+    rules = {"retry_budget": 0, "min_retries_per_s": 0}
+    async with started(stand_builder, failover=rules) as stand:
+        reply = await ask(stand, n=2)
+        assert reply.status == 200
+        assert paths(stand) == ["one"]
+        row = await stand.gateway.row()
+        assert tried(row) == [("anthro", "failed"), ("one", "success")]
+
+
+async def test_what_another_target_cannot_be_told_is_not_the_clients_fault(
+    stand_builder: StandBuilder,
+) -> None:
+    pair(stand_builder, "one")
+    stand_builder.config["models"]["both"]["targets"].append(OF_MESSAGES)
+    async with started(stand_builder) as stand:
+        stand.chat.enqueue(Whole(chat_error("no room"), 503))
+        reply = await ask(stand, n=2)
+        assert reply.status == 503
+        assert reply.json()["error"]["message"] == (
+            "All targets failed: one/m (503), anthro/m (invalid_request). Last error: no room"
+        )
+
+
+async def test_what_no_target_can_be_told_is_the_clients_fault(
+    stand_builder: StandBuilder,
+) -> None:
+    pair(stand_builder)
+    others = [OF_MESSAGES, {"provider": "twins", "model": "m"}]
+    stand_builder.config["models"]["both"]["targets"] = others
+    async with started(stand_builder) as stand:
+        reply = await ask(stand, n=2)
+        assert (reply.status, reply.json()["error"]["param"]) == (400, "n")
+        row = await stand.gateway.row()
+        assert tried(row) == [("anthro", "failed"), ("twins", "failed")]
 
 
 async def test_a_failed_target_is_left_alone_by_the_next_request(
