@@ -140,19 +140,25 @@ class Cooldowns:
             if same and known.hard_until_ms >= hard_until_ms:
                 return known
             entry = structs.replace(
-                known,
-                failures=failures,
-                since_ms=known.since_ms if same else now_ms,
-                hard_until_ms=max(known.hard_until_ms, hard_until_ms),
+                known, failures=failures, since_ms=known.since_ms if same else now_ms
             )
+            if hard_until_ms > known.hard_until_ms:  # that is what counts as long as it lasts
+                entry = structs.replace(
+                    entry,
+                    hard_until_ms=hard_until_ms,
+                    cause=cooling.cause,
+                    source=cooling.source,
+                    message=cooling.message,
+                )
         else:
+            held = known is not None and known.cause == "operator" and known.is_hard(now_ms)
             entry = Cooldown(
                 provider=provider,
                 model=key[1],
                 until_ms=until_ms,
                 since_ms=known.since_ms if known is not None and same else now_ms,
                 failures=failures,
-                cause=cooling.cause,
+                cause="operator" if held and not cooling.hard else cooling.cause,
                 hard_until_ms=max(known.hard_until_ms if known else 0, hard_until_ms),
                 source=cooling.source,
                 message=cooling.message,
@@ -173,7 +179,7 @@ class Cooldowns:
         operator wants is only over in its time."""
         if self._entries:
             for entry in list(self._of(provider, model)):
-                over_ms = entry.until_ms if entry.cause == "operator" else entry.since_ms
+                over_ms = entry.hard_until_ms if entry.cause == "operator" else entry.since_ms
                 if started_ms >= over_ms:
                     self._take_away(entry.key)
 

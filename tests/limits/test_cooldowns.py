@@ -127,6 +127,17 @@ def test_a_hard_time_within_a_soft_one_is_kept() -> None:
     assert cooldowns.probe("p", "m", 31_000)
 
 
+def test_what_is_hard_within_a_soft_time_is_called_by_its_name() -> None:
+    """Clients are told to come back for a quota, not that the target is broken."""
+    cooldowns = Cooldowns()
+    fail(cooldowns, 0)
+    fail(cooldowns, 1000, cooling("rate_limit", hard=True, seconds=40))
+    entry = cooldowns.blocking("p", "m", 2000)
+    assert entry is not None
+    assert (entry.until_ms, entry.hard_until_ms) == (2 * MINUTE, 41_000)
+    assert entry.cause == "rate_limit"
+
+
 def test_only_the_probe_itself_ends_a_probe() -> None:
     cooldowns = Cooldowns()
     fail(cooldowns, 0, cooling(seconds=10))
@@ -295,6 +306,19 @@ def test_what_the_operator_takes_out_stays_out_for_its_time_and_then_is_over() -
     assert not cooldowns.probe("p", "m", 999)
     assert cooldowns.admit("p", "m", 1000)
     cooldowns.succeeded("p", "m", started_ms=1000)
+    assert cooldowns.idle
+
+
+def test_a_straggler_does_not_shorten_what_the_operator_wants() -> None:
+    """Asked for by name the target is tried, and its answer ends a cooldown of its own."""
+    cooldowns = Cooldowns()
+    cooldowns.take_out("p", "m", until_ms=MINUTE, now_ms=500)
+    assert fail(cooldowns, 600, started_ms=0) is not None
+    cooldowns.succeeded("p", "m", started_ms=700)
+    entry = cooldowns.blocking("p", "m", MINUTE - 1)
+    assert entry is not None
+    assert entry.is_hard(MINUTE - 1)
+    cooldowns.succeeded("p", "m", started_ms=MINUTE)
     assert cooldowns.idle
 
 
