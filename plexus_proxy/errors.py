@@ -281,11 +281,13 @@ class TimedOut(UpstreamFault):
         "total": "upstream_timeout",
     }
 
-    def __init__(self, phase: Phase, limit_s: float) -> None:
+    def __init__(self, phase: Phase, limit_s: float, *, hurried: bool = False) -> None:
         super().__init__(
             f"The provider exceeded the {phase} time-out of {limit_s:g} s.", code=self.CODES[phase]
         )
         self.phase: Phase = phase
+        self.hurried = hurried
+        """It had less time than its own limits give it, as others had used that up."""
 
 
 class Stalled(TimedOut):

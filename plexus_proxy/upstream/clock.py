@@ -106,7 +106,8 @@ class PhaseClock:
         if now >= self._first_by:
             return Stalled.late(self._first_by - self._started)
         if now >= self._latest:
-            return TimedOut("total", round(self._latest - self._started, 1))
+            hurried = self._latest < self._deadline
+            return TimedOut("total", round(self._latest - self._started, 1), hurried=hurried)
         return TimedOut(self.phase, self.limit_s(self.phase))
 
     def _expires(self) -> float:

@@ -97,6 +97,8 @@ def _cooling(fault: UpstreamFault) -> Cooling | None:
             cause = _COOLING_CAUSES.get(fault.cause)
         case Stalled(is_slow=True):
             cause = "stall"
+        case TimedOut(hurried=True):
+            cause = None
         case TimedOut():
             cause = "timeout"
         case Garbled(code=Garbled.EMPTY | Garbled.TOO_LARGE):

@@ -108,6 +108,19 @@ async def test_the_deadline_bounds_what_comes_after_the_first(stand_builder: Sta
         assert paths(stand) == ["one", "two"]
 
 
+async def test_who_has_no_time_left_to_answer_does_not_cool_down_for_it(
+    stand_builder: StandBuilder,
+) -> None:
+    pair(stand_builder, "one", "two")
+    rules = {"deadline_s": 0.4}
+    async with started(stand_builder, failover=rules, timeouts={"headers_s": 0.3}) as stand:
+        stand.chat.enqueue(Hang())
+        stand.chat.default = [Pause(0.25), Whole(VOICES["chat"].body())]
+        assert (await ask(stand)).status == 504
+        assert paths(stand) == ["one", "two"]
+        assert [each["provider"] for each in await cooldowns(stand)] == ["one"]
+
+
 async def test_an_outage_does_not_multiply_the_load(stand_builder: StandBuilder) -> None:
     pair(stand_builder, "one", "two")
     for name in ("one", "two"):
