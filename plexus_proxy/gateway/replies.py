@@ -46,12 +46,15 @@ def error_response(
     """`error` as the API of `fmt` would say it.
 
     A refusal by a provider of the same format is relayed in the provider's own words, status and
-    safe headers, unless it is about the gateway's own credential or is no JSON object.
+    safe headers, unless it is about the gateway's own credential or is no JSON object. When to come
+    back is a header in any case, wherever the provider has said it.
     """
     headers: dict[str, str] = {}
     if isinstance(error, Refused):
         headers = from_provider(error.headers)
         headers.pop("content-type", None)
+    if error.retry_after_s is not None and "retry-after" not in headers:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
     if same_format and isinstance(error, Refused) and _is_relayable(error):
         return web.Response(
             status=error.upstream_status,
@@ -59,8 +62,6 @@ def error_response(
             headers={**headers, "content-type": "application/json"},
         )
     status, body = fmt.write_error(error, request_id)
-    if error.retry_after_s is not None and "retry-after" not in headers:
-        headers["retry-after"] = str(math.ceil(error.retry_after_s))
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allowed)
     response = web.Response(

@@ -201,6 +201,16 @@ async def test_an_error_in_any_shape_becomes_an_error_a_client_can_read(
     assert len(row["error_message"]) <= 2000
 
 
+@pytest.mark.parametrize(("fmt", "upstream"), PAIRS)
+async def test_when_to_come_back_is_a_header_wherever_the_provider_says_it(
+    stand: Stand, fmt: str, upstream: str
+) -> None:
+    error = ERRORS[upstream]("Slow down. Please try again in 33.2s.")
+    stand.provider(upstream).enqueue(Whole(error, 429))
+    reply = await stand.gateway.ask(fmt, ask_body(fmt, upstream))
+    assert (reply.status, reply.headers["retry-after"]) == (429, "34")
+
+
 UNFINISHED = json.dumps(chat_error("Out of credits.", "x", "insufficient_quota")).encode()
 UNFINISHED_STEPS: dict[str, list[Step]] = {
     "cut": [Head(429, JSON), Chunk(UNFINISHED), Drop()],
