@@ -102,9 +102,10 @@ class Dispatcher:
         empty: Reply | None = None
         sent = False
         while not exchange.attempts or (
-            search.has_more and self._may_go_on(exchange, snapshot, anew=sent)
+            search.has_more
+            and self._may_go_on(exchange, snapshot, anew=sent and search.is_promising)
         ):
-            if sent:
+            if sent and search.is_promising:
                 await asyncio.sleep(self._random.uniform(0, JITTER_S))
             found = await search.next()
             if found is None:
@@ -127,7 +128,7 @@ class Dispatcher:
                 sent = False
                 continue
             sent = True
-            if reply.attempt.observer.empty and search.has_more:
+            if reply.attempt.observer.empty and search.is_promising:
                 empty = reply  # perhaps another has more to say
                 self._leave_empty(reply, exchange, snapshot)
                 continue
@@ -366,8 +367,16 @@ class _Search:
 
     @property
     def has_more(self) -> bool:
-        """Perhaps there is another candidate."""
+        """There is another candidate, to be tried or to be left out."""
         return bool(self._left or self._full or self._blocking)
+
+    @property
+    def is_promising(self) -> bool:
+        """There is another candidate that may be asked."""
+        if not all(map(self._is_spent, (*self._left, *self._full))):
+            return True
+        now_ms = _now_ms()
+        return any(not (e.is_hard(now_ms) or self._is_spent(c)) for c, e in self._blocking)
 
     def note(self, candidate: Candidate, decided: Verdict) -> None:
         """A fault: the same credential is not asked again for what it was about. What is wrong with

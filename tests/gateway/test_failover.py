@@ -133,6 +133,22 @@ async def test_an_outage_does_not_multiply_the_load(stand_builder: StandBuilder)
         assert 40 <= len(stand.chat.requests) <= 44
 
 
+async def test_what_cannot_be_tried_takes_nothing_from_the_budget(
+    stand_builder: StandBuilder,
+) -> None:
+    pair(stand_builder, "three", "four")
+    stand_builder.config["models"]["other"] = stand_builder.config["models"]["both"]
+    pair(stand_builder, "one", "two", key="the-same-credential")
+    rules = {"retry_budget": 0, "min_retries_per_s": 0.1}  # one in ten seconds
+    async with started(stand_builder, failover=rules) as stand:
+        stand.chat.enqueue(BROKEN)
+        assert (await ask(stand)).status == 500
+        row = await stand.gateway.row()
+        assert tried(row) == [("one", "failed"), ("two", "skipped")]
+        stand.chat.enqueue(BROKEN)
+        assert (await ask(stand, "other")).status == 200
+
+
 @pytest.mark.parametrize(("listed", "names"), [([503], ["one"]), ([500], ["one", "two"])])
 async def test_the_statuses_that_move_on_can_be_listed(
     stand_builder: StandBuilder, listed: list[int], names: list[str]
