@@ -53,7 +53,7 @@ def error_response(
     if isinstance(error, Refused):
         headers = from_provider(error.headers)
         headers.pop("content-type", None)
-    if error.retry_after_s is not None and "retry-after" not in headers:
+    if error.retry_after_s is not None:  # bounded, and of all that was said what counts
         headers["retry-after"] = str(math.ceil(error.retry_after_s))
     if same_format and isinstance(error, Refused) and _is_relayable(error):
         return web.Response(

@@ -211,6 +211,13 @@ async def test_when_to_come_back_is_a_header_wherever_the_provider_says_it(
     assert (reply.status, reply.headers["retry-after"]) == (429, "34")
 
 
+@pytest.mark.parametrize("value", ["99999999", "Wed, 21 Oct 2099 07:28:00 GMT"])
+async def test_a_time_to_come_back_is_bounded(stand: Stand, value: str) -> None:
+    stand.chat.enqueue(Whole(ERRORS["chat"]("Slow down."), 429, JSON | {"retry-after": value}))
+    reply = await stand.gateway.ask("chat", ask_body("chat", "chat"))
+    assert (reply.status, reply.headers["retry-after"]) == (429, str(8 * 86400))
+
+
 UNFINISHED = json.dumps(chat_error("Out of credits.", "x", "insufficient_quota")).encode()
 UNFINISHED_STEPS: dict[str, list[Step]] = {
     "cut": [Head(429, JSON), Chunk(UNFINISHED), Drop()],
