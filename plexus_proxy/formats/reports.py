@@ -21,6 +21,7 @@ _MAX_FOLDED_CHARS = 20_000
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 _SPACE = re.compile(r"\s+")
+_COMMAS = re.compile(rb",\s*,")
 
 Fields = Mapping[str, Any]
 
@@ -66,10 +67,13 @@ def read_report(status: int, headers: Mapping[str, str], body: bytes) -> Report:
 
 
 def read_json(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    """None for what is no JSON. Commas are sometimes doubled in errors of Google's (gemini-cli)."""
+    for text in (body, _COMMAS.sub(b",", body)):
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
 
 
 def capped(message: str) -> str:

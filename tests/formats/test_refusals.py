@@ -389,6 +389,15 @@ GOOGLE: list[Case] = [
         7,
         "body",
     ),
+    (
+        429,
+        json.dumps(google(429, EXHAUSTED, delay("7s"))).replace(", ", ",\n,").encode(),
+        {},
+        "rate_limit",
+        False,
+        7,
+        "body",
+    ),
     (503, google(503, "UNAVAILABLE"), {}, "overloaded", False, None, None),
     (
         503,
