@@ -75,7 +75,8 @@ class _Known(Struct, gc=False):
 class _Write(Struct, frozen=True, gc=False):
     bound: Bound
     moved: bool
-    """Another target served before: other processes may remember that one."""
+    """Another target served before, or it was looked for and not found: other processes may
+    remember another one, or be about to note it."""
 
 
 def keys_of(owner: str, alias: str, session: Session) -> tuple[str, ...]:
@@ -120,6 +121,8 @@ class Bindings:
         self._look_s = look_s
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._pending: OrderedDict[str, _Write] = OrderedDict()
+        self._contested: set[str] = set()
+        """Of those: another process has written one of its own meanwhile."""
         self._writing = asyncio.Lock()
         self._away_until_ms = 0
         self._is_failing = False
@@ -166,6 +169,7 @@ class Bindings:
             return
         now = self._clock()
         known = self._known.get(key)
+        was_known = known is not None
         before = known.target if known is not None else None
         if known is None or before != target:
             known = self._known[key] = _Known(target, now)
@@ -176,7 +180,7 @@ class Bindings:
             return  # PostgreSQL cannot hold a NUL
         known.stored_at_ms = now
         waiting = self._pending.get(key)
-        moved = before not in (None, target) or (waiting is not None and waiting.moved)
+        moved = (was_known and before != target) or (waiting is not None and waiting.moved)
         self._pending[key] = _Write(Bound(target, now), moved)
 
     async def commit(self) -> None:
@@ -199,6 +203,9 @@ class Bindings:
             for key, write in writes.items():
                 if self._pending.get(key) is write:
                     del self._pending[key]
+                    if key in self._contested:  # the later one counts
+                        self._known.pop(key, None)
+            self._contested &= self._pending.keys()
             moved = [key for key, write in writes.items() if write.moved]
             for start in range(0, len(moved), _IDS_IN_MESSAGE):
                 self._announce(",".join(moved[start : start + _IDS_IN_MESSAGE]))
@@ -208,9 +215,12 @@ class Bindings:
         if ids == _EVERYTHING:
             self._known.clear()
             self._pending.clear()
+            self._contested.clear()
             return
         for key in ids.split(",") if ids else list(self._known):
-            if key not in self._pending:
+            if key in self._pending:
+                self._contested.add(key)
+            else:
                 self._known.pop(key, None)
 
     async def forget_all(self) -> int:

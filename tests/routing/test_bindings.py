@@ -257,6 +257,31 @@ async def test_other_processes_hear_that_a_session_has_moved(
     assert await other.find(KEY) == B
 
 
+@pytest.mark.parametrize("first_served", ["one", "other"])
+@pytest.mark.parametrize("first_written", ["one", "other"])
+async def test_processes_that_begin_a_session_at_the_same_time_come_to_agree(
+    database: Database, clock: Clock, first_served: str, first_written: str
+) -> None:
+    processes: dict[str, Bindings] = {}
+
+    def announce(ids: str) -> None:
+        for each in processes.values():
+            each.heard(ids)
+
+    targets = {"one": A, "other": B}
+    for name in targets:
+        processes[name] = process_at(database, clock, announce)
+    for each in processes.values():
+        assert await each.find(KEY) is None
+    for name in sorted(targets, key=lambda name: name != first_served):
+        processes[name].served(KEY, targets[name])
+        clock.now_ms += 1
+    for name in sorted(targets, key=lambda name: name != first_written):
+        await processes[name].commit()
+    latest = A if first_served == "other" else B
+    assert [await each.find(KEY) for each in processes.values()] == [latest, latest]
+
+
 @pytest.mark.parametrize("ids", [KEY, ""])
 async def test_what_is_on_its_way_to_the_table_is_not_dropped(
     process: Process, clock: Clock, ids: str
