@@ -4,9 +4,9 @@ Sources: Anthropic and OpenAI API references, "Rate limits"; the unified windows
 subscriptions as in provider-errors.md §3 of the design notes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from plexus_proxy.formats.durations import epoch_s, number_of, span_s
 
@@ -28,7 +28,7 @@ _TELLING = (f"{_UNIFIED}status", *(remaining for _, remaining, _ in _NAMES))
 
 
 class Allowance(Struct, frozen=True, gc=False):
-    """The window that a provider has least left of."""
+    """What is left of a window."""
 
     share_left: float
     """0..1"""
@@ -47,7 +47,8 @@ class Allowances:
     def __init__(self) -> None:
         self._told: dict[str, tuple[Mapping[str, str], int]] = {}
         """Not read yet: most answers tell of an allowance, and few requests ask for it."""
-        self._known: dict[str, Allowance] = {}
+        self._known: dict[str, Sequence[Allowance]] = {}
+        """Windows, that with the least left first."""
 
     def note(self, provider: str, headers: Mapping[str, str], now_ms: int) -> None:
         """`headers` of an answer, with lower-case names; they must not change afterwards."""
@@ -57,23 +58,30 @@ class Allowances:
                 return
 
     def of(self, provider: str, now_ms: int) -> Allowance | None:
-        """What is left now: all, once the window has begun anew."""
+        """The window with the least left now. One that has begun anew has all of it left."""
         told = self._told.pop(provider, None)
-        if told is not None and (read := allowance_in(*told)) is not None:
+        if told is not None and (read := _allowances_in(*told)):
             self._known[provider] = read
-        found = self._known.get(provider)
-        if found is None or now_ms - found.told_ms > STALE_MS:
+        known = self._known.get(provider)
+        if known is None or now_ms - known[0].told_ms > STALE_MS:
             return None
-        return found if found.resets_at_ms > now_ms else None
+        for each in known:
+            if each.resets_at_ms > now_ms:
+                return each
+        return structs.replace(known[0], share_left=1.0)
 
 
 def allowance_in(headers: Mapping[str, str], now_ms: int) -> Allowance | None:
-    """What the headers of an answer tell, if they do; their names are lower-case."""
-    windows = sorted(_windows(headers, now_ms / 1000))
-    if not windows:
-        return None
-    share_left, resets_at_s = windows[0]
-    return Allowance(share_left, int(resets_at_s * 1000), now_ms)
+    """The window with the least left of those that the headers of an answer tell of, if they do;
+    their names are lower-case."""
+    return next(iter(_allowances_in(headers, now_ms)), None)
+
+
+def _allowances_in(headers: Mapping[str, str], now_ms: int) -> list[Allowance]:
+    return [
+        Allowance(share_left, int(resets_at_s * 1000), now_ms)
+        for share_left, resets_at_s in sorted(_windows(headers, now_ms / 1000))
+    ]
 
 
 def _windows(headers: Mapping[str, str], now_s: float) -> Iterator[tuple[float, float]]:

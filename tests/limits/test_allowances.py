@@ -62,11 +62,24 @@ def test_the_window_with_least_left_counts(
     assert allowances.of("other", NOW_MS) is None
 
 
-def test_what_was_told_is_over_with_its_window() -> None:
+LONG = {
+    "x-ratelimit-limit-requests": "100",
+    "x-ratelimit-remaining-requests": "70",
+    "x-ratelimit-reset-requests": "60s",
+}
+
+
+def test_a_window_that_has_begun_anew_has_all_of_it_left() -> None:
     allowances = Allowances()
     allowances.note("p", TOLD, NOW_MS)
-    assert allowances.of("p", NOW_MS + 19_000) is not None
-    assert allowances.of("p", NOW_MS + 21_000) is None
+    allowances.note("q", TOLD | LONG, NOW_MS)
+
+    def left(provider: str, after_s: int) -> float | None:
+        found = allowances.of(provider, NOW_MS + after_s * 1000)
+        return None if found is None else found.share_left
+
+    assert [left("p", after_s) for after_s in (19, 21, 3600, 3601)] == [0.5, 1, 1, None]
+    assert [left("q", after_s) for after_s in (19, 21, 61)] == [0.5, 0.7, 1]
 
 
 @pytest.mark.parametrize(
