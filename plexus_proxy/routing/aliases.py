@@ -4,7 +4,7 @@ Groups in their order, those of an alias that is a target after the targets of i
 behaviour reference §3.1–3.4 and appendix D.1.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct, structs
@@ -83,12 +83,11 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlannedGroup(Struct, frozen=True, gc=False):
-    """The candidates of a group, each once, in the order of the config."""
+    """The candidates of a group, each once, in the order of the config. With `priority: api_match`
+    a group becomes two: those that speak the client's format, then the others."""
 
     selector: Selector | None
     candidates: tuple[Candidate, ...]
-    narrowed: tuple[Candidate, ...]
-    """Those `priority: api_match` leaves; all, if that is not set or would leave none."""
 
 
 class Plan(Struct, frozen=True, kw_only=True, gc=False):
@@ -168,7 +167,7 @@ class Planner:
         return Plan(
             canonical_model=model,
             alias=None,
-            groups=(PlannedGroup("in_order", only, only),),
+            groups=(PlannedGroup("in_order", only),),
             reasons={},
             direct=True,
             overlapping=False,
@@ -312,7 +311,11 @@ class _Draft:
         return Plan(
             canonical_model=name,
             alias=self._alias,
-            groups=tuple(_planned(owner, group, drafted) for owner, group, drafted in self._groups),
+            groups=tuple(
+                planned
+                for owner, group, drafted in self._groups
+                for planned in _planned(owner, group, drafted)
+            ),
             reasons={named: why for named, why in self._reasons.items() if named not in used},
             direct=False,
             overlapping=len(set(keys)) < len(keys),
@@ -334,12 +337,14 @@ class _Draft:
         self._groups = [each for each in kept if each[2]]
 
 
-def _planned(owner: Alias, group: TargetGroup, drafted: list[_Drafted]) -> PlannedGroup:
-    candidates = tuple(each.candidate for each in drafted)
-    narrowed = candidates
+def _planned(owner: Alias, group: TargetGroup, drafted: list[_Drafted]) -> Iterator[PlannedGroup]:
+    selector = group.selector or owner.selector
+    parts = [drafted]
     if owner.priority == "api_match":
-        narrowed = tuple(each.candidate for each in drafted if each.matches) or candidates
-    return PlannedGroup(group.selector or owner.selector, candidates, narrowed)
+        parts = [[e for e in drafted if e.matches], [e for e in drafted if not e.matches]]
+    for part in parts:
+        if part:
+            yield PlannedGroup(selector, tuple(each.candidate for each in part))
 
 
 def provider_model(provider: Provider, slug: str) -> ProviderModel | None:

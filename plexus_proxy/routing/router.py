@@ -13,7 +13,7 @@ from msgspec import Struct
 from plexus_proxy.config.model import Alias, TargetKey
 from plexus_proxy.config.snapshot import Snapshot
 from plexus_proxy.routing import selectors
-from plexus_proxy.routing.aliases import Candidate, Plan, PlannedGroup, Planner
+from plexus_proxy.routing.aliases import Candidate, Planner
 from plexus_proxy.routing.kinds import RequestKind
 
 
@@ -79,14 +79,14 @@ class Router:
         ordered: list[Candidate] = []
         cooling: list[Candidate] = []
         for group in plan.groups:
-            left: Sequence[Candidate] = group.narrowed
+            left: Sequence[Candidate] = group.candidates
             if check:
-                left, resting = _divided(group, view)
+                left, resting = _divided(left, view)
                 cooling += resting
             if left:
                 ordered += selectors.order(left, group.selector, view, random)
         if prefer:
-            ordered = _preferred(prefer, ordered, _narrowed_out(plan, view, check=check))
+            ordered = _preferred(prefer, ordered)
         if plan.overlapping:
             ordered, cooling = _unique(ordered), _unique(cooling)
         return Route(
@@ -99,16 +99,10 @@ class Router:
         )
 
 
-def _divided(group: PlannedGroup, view: View) -> tuple[list[Candidate], list[Candidate]]:
-    """Those of a group that are free, and those that cool down. It is narrowed to the client's
-    format only as long as that leaves a free one."""
-    free, cooling = _asked(group.narrowed, view)
-    if not free and group.narrowed is not group.candidates:
-        return _asked(group.candidates, view)
-    return free, cooling
-
-
-def _asked(candidates: Sequence[Candidate], view: View) -> tuple[list[Candidate], list[Candidate]]:
+def _divided(
+    candidates: Sequence[Candidate], view: View
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Those that are free, and those that cool down."""
     free: list[Candidate] = []
     cooling: list[Candidate] = []
     for each in candidates:
@@ -116,27 +110,12 @@ def _asked(candidates: Sequence[Candidate], view: View) -> tuple[list[Candidate]
     return free, cooling
 
 
-def _narrowed_out(plan: Plan, view: View, *, check: bool) -> list[Candidate]:
-    """What may be preferred beside the candidates."""
-    return [
-        each
-        for group in plan.groups
-        if group.narrowed is not group.candidates
-        for each in group.candidates
-        if not (check and view.is_cooling(each.provider_id, each.model))
-    ]
-
-
-def _preferred(
-    prefer: Sequence[TargetKey | str], ordered: list[Candidate], others: list[Candidate]
-) -> list[Candidate]:
+def _preferred(prefer: Sequence[TargetKey | str], ordered: list[Candidate]) -> list[Candidate]:
     front: list[Candidate] = []
     for wish in prefer:
         provider, model = (wish, "") if isinstance(wish, str) else wish
         front += (
-            each
-            for each in (*ordered, *others)
-            if each.provider_id == provider and model in ("", each.model)
+            each for each in ordered if each.provider_id == provider and model in ("", each.model)
         )
     return _unique([*front, *ordered])
 

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.answers import messages_error
+from support.fake_provider import Whole
 from support.gateway import FORMATS, PROVIDERS, Stand, StandBuilder, ask_body, error_object
 
 
@@ -25,6 +27,11 @@ async def stand(stand_builder: StandBuilder) -> AsyncIterator[Stand]:
                 {"name": "first", "targets": [_target("messages")]},
                 {"name": "second", "targets": [_target("chat")]},
             ],
+        },
+        "matched": {
+            "selector": "in_order",
+            "priority": "api_match",
+            "targets": [_target("chat"), _target("messages")],
         },
         "outer": {"extraBody": {"user": "outer"}, "targets": [{"alias": "inner"}]},
         "inner": {"extraBody": {"user": "inner"}, "targets": [_target("chat")]},
@@ -98,6 +105,17 @@ async def test_an_alias_within_an_alias_serves_as_the_outer_one(stand: Stand) ->
     sent = stand.chat.last.json()
     assert (sent["model"], sent["user"]) == ("up-chat", "outer")
     assert (await stand.gateway.row())["canonical_model"] == "outer"
+
+
+async def test_a_target_of_another_format_serves_when_those_of_the_clients_own_fail(
+    stand: Stand,
+) -> None:
+    body = ask_body("messages", "x") | {"model": "matched"}
+    assert (await stand.gateway.ask("messages", body)).status == 200
+    assert not stand.chat.requests
+    stand.messages.enqueue(Whole(messages_error("broken"), 503))
+    assert (await stand.gateway.ask("messages", body)).status == 200
+    assert len(stand.chat.requests) == 1
 
 
 async def test_what_cannot_be_asked_cannot_be_counted(stand: Stand) -> None:

@@ -85,12 +85,12 @@ def cooling(route: Route) -> list[str]:
         ("direct/one/a", "chat", ("one/a",), ["one/a"], []),
         ("direct/flat/default", "chat", ("one/a",), ["two/a", "one/b"], ["one/a"]),
         ("matched", "chat", (), ["one/a", "two/a", "three/a"], []),
-        ("matched", "messages", (), ["two/a"], []),
+        ("matched", "messages", (), ["two/a", "one/a", "three/a"], []),
         ("matched", "responses", (), ["one/a", "two/a", "three/a"], []),
         ("matched", "messages", ("two/a",), ["one/a", "three/a"], ["two/a"]),
-        ("matched", "messages", ("one/a",), ["two/a"], []),
-        ("shouted", "messages", (), ["upper/a"], []),
-        ("grouped", "messages", (), ["two/a", "one/b", "one/a"], []),
+        ("matched", "messages", ("one/a",), ["two/a", "three/a"], ["one/a"]),
+        ("shouted", "messages", (), ["upper/a", "one/a"], []),
+        ("grouped", "messages", (), ["two/a", "one/a", "one/b"], []),
         ("grouped", "chat", (), ["one/a", "two/a", "one/b"], []),
         ("grouped", "messages", ("two/a",), ["one/a", "one/b"], ["two/a"]),
         ("around", "chat", ("three/b",), ["one/a", "two/x", "two/y", "three/a"], ["three/b"]),
@@ -127,9 +127,9 @@ def test_targets_are_tried_in_order_but_for_those_that_cool_down(
         ("flat", "chat", [("one", "b")], ("one/b",), ["one/a", "two/a"]),
         ("flat", "chat", ["ghost", ("one", "ghost")], (), ["one/a", "two/a", "one/b"]),
         ("grouped", "chat", [("one", "b")], (), ["one/b", "one/a", "two/a"]),
-        ("matched", "messages", [("three", "a")], (), ["three/a", "two/a"]),
-        ("matched", "messages", ["one"], (), ["one/a", "two/a"]),
-        ("matched", "messages", ["one"], ("one/a",), ["two/a"]),
+        ("matched", "messages", [("three", "a")], (), ["three/a", "two/a", "one/a"]),
+        ("matched", "messages", ["one"], (), ["one/a", "two/a", "three/a"]),
+        ("matched", "messages", ["one"], ("one/a",), ["two/a", "three/a"]),
         ("around", "chat", [("three", "a")], ("three/b",), ["three/a", "one/a", "two/x", "two/y"]),
     ],
 )
@@ -297,14 +297,12 @@ def test_any_config_gives_each_usable_target_once_group_by_group(
     keys = [each.key for each in route.candidates]
     rest = [each.key for each in route.cooling]
     assert len({*keys, *rest}) == len(keys) + len(rest)
-    assert {*keys, *rest} <= ranks.keys()
     assert all(f"{provider}/{slug}" in resting for provider, slug in rest)
     assert not any(f"{provider}/{slug}" in resting for provider, slug in keys)
     assert keys or rest
-    if all(each.priority == "selector" for each in models.values()):
-        assert {*keys, *rest} == ranks.keys()
-        assert [ranks[key] for key in keys] == sorted(ranks[key] for key in keys)
-        assert [ranks[key] for key in rest] == sorted(ranks[key] for key in rest)
+    assert {*keys, *rest} == ranks.keys()
+    assert [ranks[key] for key in keys] == sorted(ranks[key] for key in keys)
+    assert [ranks[key] for key in rest] == sorted(ranks[key] for key in rest)
     preferring = [each.key for each in found(prefer).candidates]
     assert len(set(preferring)) == len(preferring)
     wished = [
