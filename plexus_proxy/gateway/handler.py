@@ -86,7 +86,10 @@ class Gateway:
                 exchange, call, routed, from_client(request.headers), snapshot
             )
             self._affinity.served(preference, exchange, reply.attempt)
-            return await self._reply(reply, request, exchange, snapshot, array=asked.array)
+            response = await self._reply(reply, request, exchange, snapshot, array=asked.array)
+            if exchange.cut and exchange.answered is not None:  # another one has taken over
+                self._affinity.served(preference, exchange, exchange.answered)
+            return response
         except PlexusError as error:
             return self._failed(exchange, fmt, error)
         except (asyncio.CancelledError, ConnectionResetError):

@@ -11,14 +11,23 @@ from support.answers import (
     block_start,
     block_stop,
     chat_error,
+    chat_frames,
     message_end,
     message_start,
     responses_body,
     responses_frames,
     text_delta,
 )
-from support.fake_provider import Chunk, Head, Received, Step, Until, Whole
-from support.gateway import Reply, Stand, StandBuilder, ask_body, config_of, healthy
+from support.fake_provider import Chunk, Drop, Head, Received, Step, Until, Whole
+from support.gateway import (
+    PROVIDERS,
+    Reply,
+    Stand,
+    StandBuilder,
+    ask_body,
+    config_of,
+    healthy,
+)
 from support.routing import Known, routed, snapshot_from
 from support.waiting import until
 
@@ -141,6 +150,26 @@ async def test_a_conversation_moves_with_a_target_that_fails(stand_builder: Stan
         for number in range(3, 8):
             await turn(stand, number)
         assert set(asked(stand)[3:]) == {second}
+
+
+@pytest.mark.provider_breaks_grammar
+async def test_a_conversation_moves_with_an_answer_that_went_on_elsewhere(
+    stand_builder: StandBuilder,
+) -> None:
+    stand_builder.config["models"]["long"] = {
+        "selector": "in_order",
+        "resume": "continue",
+        "targets": [
+            {"provider": PROVIDERS[each], "model": f"up-{each}"} for each in ("chat", "messages")
+        ],
+    }
+    async with stand_builder.started() as stand:
+        stand.chat.enqueue(Head(), *map(Chunk, chat_frames()[:2]), Drop())
+        for _ in range(2):
+            body = ask_body("chat", "x", stream=True) | {"model": "long"}
+            reply = await stand.gateway.ask("chat", body, {"x-session-id": "s-1"})
+            assert reply.events()[-1] == "[DONE]"
+        assert (len(stand.chat.requests), len(stand.messages.requests)) == (1, 2)
 
 
 async def test_what_a_full_target_spills_comes_back(stand_builder: StandBuilder) -> None:
