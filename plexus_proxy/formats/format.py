@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from plexus_proxy.crypto import Secret
-from plexus_proxy.errors import PlexusError, Refused
+from plexus_proxy.errors import PlexusError, Refused, UpstreamFault
 from plexus_proxy.formats.conversation import Conversation, Crossing, Remembered
 from plexus_proxy.formats.events import Event, Usage
 from plexus_proxy.formats.remote import MediaKind
@@ -82,7 +82,7 @@ class Observer(Protocol):
     """The answer has been told to its end: what may still come is usage and the terminal frame."""
     ended: bool
     """The terminal frame of a stream has been seen."""
-    failure: Refused | None
+    failure: UpstreamFault | None
     """The upstream sent an error event."""
 
     @property

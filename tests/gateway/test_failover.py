@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.answers import VOICES, chat_error, chat_frames
+from support.answers import VOICES, chat_body, chat_delta, chat_error, chat_frames
 from support.fake_provider import Chunk, Hang, Head, Pause, Step, Until, Whole
 from support.gateway import Reply, Stand, StandBuilder, ask_body, healthy, spoken_text
 from support.waiting import until
@@ -78,6 +78,48 @@ async def test_all_failed_is_one_honest_error_with_every_reason(
         row = await stand.gateway.row()
         assert tried(row) == [(name, "failed") for name in ("one", "two", "three")]
         assert [each["reason"] for each in row["attempts"]] == ["broken", "slow down", "no room"]
+
+
+@pytest.mark.provider_breaks_grammar
+@pytest.mark.parametrize("error", [None, {"message": "ran out of memory", "code": 502}])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_ends_with_an_error_is_none(
+    stand_builder: StandBuilder, stream: bool, error: dict[str, Any] | None
+) -> None:
+    """`finish_reason` error, the object beside it or not: aggregators say so of their servers."""
+    pair(stand_builder, "one", "two")
+    beside = {} if error is None else {"error": error}
+    ended = {"index": 0, "finish_reason": "error", **beside}
+    async with started(stand_builder) as stand:
+        if stream:
+            chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+            said = json.dumps(chunk | {"choices": [ended | {"delta": {"content": ""}}]})
+            stand.chat.enqueue(Head(), Chunk(f"data: {said}\n\ndata: [DONE]\n\n".encode()))
+        else:
+            message = {"role": "assistant", "content": ""}
+            stand.chat.enqueue(Whole(chat_body(choices=[ended | {"message": message}])))
+        reply = await ask(stand, stream=stream)
+        assert reply.status == 200
+        assert "Teal is a colour." in (
+            spoken_text("chat", reply.events()) if stream else reply.text
+        )
+        row = await stand.gateway.row()
+        assert tried(row) == [("one", "failed"), ("two", "success")]
+        reason = row["attempts"][0]["reason"]
+        assert reason == (
+            "ran out of memory" if error else "The provider ended the answer with an error."
+        )
+
+
+@pytest.mark.provider_breaks_grammar
+async def test_a_text_that_ends_with_an_error_is_no_success(stand_builder: StandBuilder) -> None:
+    pair(stand_builder, "one")
+    ended = chat_delta({}, "error")
+    async with started(stand_builder) as stand:
+        stand.chat.enqueue(Head(), *map(Chunk, chat_frames()[:3]), Chunk(ended))
+        reply = await ask(stand, stream=True)
+        assert ended in reply.body
+        assert (await stand.gateway.row())["status"] == "error"
 
 
 async def test_without_failover_only_the_first_is_tried(stand_builder: StandBuilder) -> None:

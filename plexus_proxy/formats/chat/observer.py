@@ -5,10 +5,11 @@ import re
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from plexus_proxy.errors import Refused
+from plexus_proxy.errors import Refused, UpstreamFault
 from plexus_proxy.formats.chat import chunks
-from plexus_proxy.formats.chat.errors import read_error
+from plexus_proxy.formats.chat.errors import error_of_choice, read_error
 from plexus_proxy.formats.chat.reasoning import read_reasoning
+from plexus_proxy.formats.chat.reasons import ERROR
 from plexus_proxy.formats.chat.usage import known_usage, read_usage
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
@@ -58,7 +59,7 @@ class ChatObserver:
         self.committed = False
         self.complete = False
         self.ended = False
-        self.failure: Refused | None = None
+        self.failure: UpstreamFault | None = None
 
     @property
     def tool_calls(self) -> int:
@@ -94,7 +95,9 @@ class ChatObserver:
         for choice in chunk.choices or ():
             if choice.delta is not None:
                 self._delta(choice.index or 0, choice.delta)
-            if choice.finish_reason:
+            if choice.finish_reason == ERROR:
+                self.failure = error_of_choice(choice.error, in_stream=True)
+            elif choice.finish_reason:
                 self.committed = self.complete = True
                 if not choice.index:
                     self.finish_reason = choice.finish_reason
@@ -147,6 +150,8 @@ class ChatObserver:
             choice = _CHOICE.known(each)
             if choice is None:
                 continue
+            if choice.finish_reason == ERROR:
+                self.failure = error_of_choice(choice.error)
             if not number:
                 self.finish_reason = choice.finish_reason
             if choice.message is not None:
@@ -188,6 +193,8 @@ class _Message(Struct, frozen=True):
 class _WholeChoice(Struct, frozen=True):
     message: _Message | None = None
     finish_reason: str | None = None
+    error: Raw | UnsetType = UNSET
+    """ext: beside the finish reason "error"."""
 
 
 class _Answer(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from plexus_proxy.errors import Garbled, Refused
+from plexus_proxy.errors import Garbled, Refused, UpstreamFault
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.gemini import answers
@@ -46,7 +46,7 @@ class GeminiObserver:
         self.committed = False
         self.complete = False
         self.ended = False
-        self.failure: Refused | None = None
+        self.failure: UpstreamFault | None = None
 
     @property
     def usage(self) -> Usage | None:

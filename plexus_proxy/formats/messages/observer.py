@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from plexus_proxy.errors import Refused
+from plexus_proxy.errors import Refused, UpstreamFault
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.lenient import Lenient
@@ -51,7 +51,7 @@ class MessagesObserver:
         self.committed = False
         self.complete = False
         self.ended = False
-        self.failure: Refused | None = None
+        self.failure: UpstreamFault | None = None
 
     @property
     def empty(self) -> bool:

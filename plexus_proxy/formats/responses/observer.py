@@ -2,7 +2,7 @@
 
 import msgspec
 
-from plexus_proxy.errors import Refused
+from plexus_proxy.errors import Refused, UpstreamFault
 from plexus_proxy.formats.emptiness import counts_as_empty
 from plexus_proxy.formats.events import Usage
 from plexus_proxy.formats.lenient import Lenient
@@ -43,7 +43,7 @@ class ResponsesObserver:
         self.committed = False
         self.complete = False
         self.ended = False
-        self.failure: Refused | None = None
+        self.failure: UpstreamFault | None = None
 
     @property
     def empty(self) -> bool:
