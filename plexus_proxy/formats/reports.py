@@ -77,6 +77,8 @@ def read_json(body: bytes) -> Any:
 
 
 def capped(message: str) -> str:
+    """Of bounded length, and without NUL, which no database takes."""
+    message = message.replace("\0", "\ufffd")
     over = len(message) - MAX_MESSAGE_CHARS
     return message if over <= 0 else f"{message[:MAX_MESSAGE_CHARS]}... [truncated {over} chars]"
 

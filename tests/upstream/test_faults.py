@@ -138,6 +138,13 @@ def test_a_cooldown_lasts_as_the_provider_states_and_says_why_in_short() -> None
     assert found.message == "x" * 500
 
 
+def test_what_a_cooldown_says_can_be_stored() -> None:
+    body = b'{"error":{"message":"broken\\u0000pipe"}}'
+    found = verdict(read_refusal(500, {}, body), DEFAULT).cooling
+    assert found is not None
+    assert found.message == "broken\ufffdpipe"
+
+
 def test_without_a_stated_time_the_policy_decides() -> None:
     found = verdict(read_refusal(401, {"retry-after": "12"}, b""), DEFAULT).cooling
     assert found is not None
