@@ -7,7 +7,7 @@ read the table again, which is small.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -29,6 +29,7 @@ RELOAD_S = 5.0
 CLEAN_S = 3600.0
 KEEP_MS = 86_400_000
 """For how long the count of a target that has failed outlives its cooldown."""
+_BATCH = 500
 _RETRY_S = 1.0
 _FIRST_S = 1.0
 _LAST_S = 1.0
@@ -47,7 +48,7 @@ class SharedCooldowns:
         self._bus = bus
         self._clock = clock
         self._dirty: dict[TargetKey, None] = {}
-        """What has changed here, in order."""
+        """What has changed here."""
         self._ended: dict[TargetKey, int] = {}
         """Of these, what was taken away → when; there may be a new entry since."""
         self._is_away = False
@@ -107,22 +108,44 @@ class SharedCooldowns:
     async def _write(self) -> None:
         """Raises Unavailable."""
         while self._dirty:
-            key = next(iter(self._dirty))
-            entry, ended_ms = self._cooldowns.entry(key), self._ended.get(key)
+            keys = sorted(self._dirty)[:_BATCH]
+            entries = {key: self._cooldowns.entry(key) for key in keys}
+            ended = {key: self._ended[key] for key in keys if key in self._ended}
             try:
-                if ended_ms is not None:  # or the new entry would be put on top of the old one
-                    await self._database.execute(
-                        "cooldown_delete", provider=key[0], model=key[1], since_ms=ended_ms
-                    )
-                if entry is not None:
-                    await self._database.execute("cooldown_put", **msgspec.structs.asdict(entry))
+                await self._store(entries, ended)
+            except (Conflict, Rejected):
+                await self._store_with_care(entries, ended)
+            for key in keys:
+                if self._ended.get(key) == ended.get(key):
+                    self._ended.pop(key, None)
+                    if self._cooldowns.entry(key) is entries[key]:
+                        self._dirty.pop(key, None)
+            self._bus.publish(TOPIC)
+
+    async def _store(
+        self, entries: Mapping[TargetKey, Cooldown | None], ended: Mapping[TargetKey, int]
+    ) -> None:
+        """In the order of the keys: two processes must not wait for each other. What has ended is
+        deleted also for the sake of a new entry, which would be put on top of the old one. Raises
+        Unavailable, Conflict, Rejected."""
+        deleted = [
+            {"provider": provider, "model": model, "since_ms": at_ms}
+            for (provider, model), at_ms in ended.items()
+        ]
+        put = [msgspec.structs.asdict(each) for each in entries.values() if each is not None]
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("cooldown_delete", deleted)
+            await transaction.execute_many("cooldown_put", put)
+
+    async def _store_with_care(
+        self, entries: Mapping[TargetKey, Cooldown | None], ended: Mapping[TargetKey, int]
+    ) -> None:
+        """One by one, without those that the database does not take. Raises Unavailable."""
+        for key, entry in entries.items():
+            try:
+                await self._store({key: entry}, {key: ended[key]} if key in ended else {})
             except (Conflict, Rejected) as error:
                 _log.warning("a cooldown cannot be shared: %s", error)
-            if self._ended.get(key) == ended_ms:
-                self._ended.pop(key, None)
-                if self._cooldowns.entry(key) is entry:
-                    self._dirty.pop(key, None)
-            self._bus.publish(TOPIC)
 
     async def _read(self) -> None:
         """Raises Unavailable."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
 from support.databases import Outage
 from support.waiting import until
 
@@ -168,3 +169,26 @@ async def test_nothing_is_lost_while_the_database_is_away(outage: Outage) -> Non
                 await asyncio.sleep(0.01)
         assert cooldowns.entry(KEY) == entry
         assert (await known(database)).keys() == [KEY]
+
+
+async def test_a_burst_is_shared_within_a_second_too(database_url: str) -> None:
+    async with processes(database_url) as (a, b):
+        for number in range(400):
+            a.take_out(f"p{number}", "m", until_ms=now_ms() + 60_000, now_ms=now_ms())
+        await until(lambda: len(b.keys()) == 400, 1)
+        b.clear()
+        await until(lambda: a.idle, 1)
+
+
+async def test_one_that_cannot_be_stored_takes_no_other_with_it(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No text in PostgreSQL holds a NUL."""
+    cooldowns, shared = by_hand(database, "a")
+    for provider in ("a", "p\0", "z"):
+        cooldowns.take_out(provider, "m", until_ms=now_ms() + 60_000, now_ms=now_ms())
+    assert await shared.round()
+    stored = (await known(database)).keys()
+    assert {("a", "m"), ("z", "m")} <= set(stored)
+    if len(stored) == 2:
+        assert "cannot be shared" in caplog.text
