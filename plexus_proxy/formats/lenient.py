@@ -38,6 +38,12 @@ class Lenient(Generic[T]):
     def decode(self, data: bytes | Raw) -> T | None:
         """None for JSON that is no such object. Raises msgspec.DecodeError and UnicodeDecodeError
         for what is no JSON."""
+        try:
+            return self._strict.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return self._unusual(data)
+
+    def _unusual(self, data: bytes | Raw) -> T | None:
         kind = self._strict.type
         try:
             try:

@@ -73,7 +73,7 @@ class Framer:
             return b""
         raw = bytes(buffer[:end])
         left = bytes(buffer[end:])
-        frames.append(_frame(raw) if self._has_cr else _usual(raw, b"\n"))
+        frames.append(_usual(raw, 0, has_cr=self._has_cr) or _frame(raw))
         buffer.clear()
         self._searched = 0
         self._after_cr = not left and raw.endswith(b"\r")
@@ -81,19 +81,16 @@ class Framer:
 
     def _cut(self, chunk: bytes, frames: list[Frame]) -> int:
         """The frames of a chunk that begins with a record; gives where what is left begins."""
-        line_end = _line_end(chunk) if self._has_cr else b"\n"
-        start = 0
-        if line_end is None:
-            while (end := self._blank_line(chunk, start)) >= 0:
-                frames.append(_frame(chunk[start:end]))
-                start = end
-            return start
-        blank_line = line_end * 2
-        width = len(blank_line)
-        while (found := chunk.find(blank_line, start)) >= 0:
-            end = found + width
-            frames.append(_usual(chunk[start:end], line_end))
-            start = end
+        start, has_cr = 0, self._has_cr
+        while start < len(chunk):
+            frame = _usual(chunk, start, has_cr=has_cr)
+            if frame is None:
+                end = self._blank_line(chunk, start)
+                if end < 0:
+                    break
+                frame = _frame(chunk[start:end])
+            frames.append(frame)
+            start += len(frame.raw)
         return start
 
     def _blank_line(self, buffer: bytes | bytearray, at: int) -> int:
@@ -111,24 +108,30 @@ class Framer:
         return [_frame(rest)] if rest else []
 
 
-def _line_end(chunk: bytes) -> bytes | None:
-    """What every line of the chunk ends with, if all end alike with LF or CR LF."""
-    if b"\r" not in chunk:
-        return b"\n"
-    pairs = chunk.count(b"\r\n")
-    return b"\r\n" if pairs == chunk.count(b"\r") == chunk.count(b"\n") else None
-
-
-def _usual(raw: bytes, line_end: bytes) -> Frame:
-    """The frame of a record whose lines all end alike; nearly all are one line of data, some with
-    a line before it that names the event."""
-    width = len(line_end)
-    data_at = raw.find(line_end) + width if raw.startswith(b"event: ") else 0
-    data_end = len(raw) - 2 * width
-    if not raw.startswith(b"data: ", data_at) or raw.find(line_end, data_at) != data_end:
-        return _frame(raw)
-    name = raw[7 : data_at - width].decode(errors="replace") if data_at else ""
-    return Frame(name, _text(raw[data_at + 6 : data_end]), raw)
+def _usual(chunk: bytes, start: int, *, has_cr: bool) -> Frame | None:
+    """The record that begins at `start`, if it is like nearly all: one line of data, some with a
+    line before it that names the event, and all lines end with LF, or all with CR LF. None if it
+    is another one, or not whole."""
+    line, event = start, b""
+    end = chunk.find(b"\n", line)
+    if chunk.startswith(b"event: ", line):
+        if end < 0 or (has_cr and chunk.find(b"\r", line, end) != end - 1):
+            return None
+        event = chunk[line + 7 : end - has_cr]
+        line = end + 1
+        end = chunk.find(b"\n", line)
+    if end < 0 or not chunk.startswith(b"data: ", line):
+        return None
+    if not has_cr:
+        if not chunk.startswith(b"\n", end + 1):
+            return None
+        data, stop = chunk[line + 6 : end], end + 2
+    elif chunk.find(b"\r", line, end) == end - 1 and chunk.startswith(b"\r\n", end + 1):
+        data, stop = chunk[line + 6 : end - 1], end + 3
+    else:
+        return None
+    name = event.decode(errors="replace") if event else ""
+    return Frame(name, data if data.isascii() else _text(data), chunk[start:stop])
 
 
 def _frame(raw: bytes) -> Frame:
@@ -144,8 +147,7 @@ def _frame(raw: bytes) -> Frame:
 
 
 def _text(data: bytes) -> bytes:
-    if data.isascii():
-        return data
+    """UTF-8, whatever it was."""
     try:
         data.decode()
     except UnicodeDecodeError:
