@@ -317,7 +317,9 @@ async def assert_cooled(grid: Grid, fault: Fault) -> None:
     assert entry["cause"] in fault.cause.split(" or ")
     assert entry["model"] == ("" if fault.account_wide else "m")
     shortest, longest = fault.seconds
-    assert shortest * 1000 < entry["timeRemainingMs"] <= longest * 1000
+    lasts_ms = entry["expiry"] - entry["since"]
+    assert shortest * 1000 < lasts_ms <= longest * 1000
+    assert 0 < entry["timeRemainingMs"] <= lasts_ms
 
 
 async def assert_nothing_held(grid: Grid) -> None:
